@@ -1,0 +1,1 @@
+"""The record of a night: tables, journal, images, read-only views."""

@@ -1,0 +1,1 @@
+"""Eyes: squares on an atlas, holes on a square. Pixels in, frozen records out."""

@@ -1,0 +1,1 @@
+"""Pictures on disk: whole or absent, never half."""

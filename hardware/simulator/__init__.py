@@ -1,0 +1,1 @@
+"""A simulated microscope: one seeded world rendered from the state of one instrument."""

@@ -1,0 +1,1 @@
+"""Verdicts on images: stitching, registration, motion, CTF, ice. Pixels in, frozen records out."""

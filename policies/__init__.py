@@ -1,0 +1,1 @@
+"""Choices that adapt to the session: pure functions of the record."""

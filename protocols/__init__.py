@@ -1,0 +1,1 @@
+"""What a run shall do: screening protocols, cassettes, presets."""
