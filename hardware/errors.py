@@ -61,6 +61,10 @@ class DriftTooHigh(TargetFault):
     """The specimen kept drifting above the limit until the time-out."""
 
 
+class NotRecorded(TargetFault):
+    """A replayed session holds no image of this place: nobody took one."""
+
+
 class GridFault(HardwareError):
     """This grid cannot be used."""
 

@@ -160,7 +160,11 @@ class ScopeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What this microscope can do and its limits."""
+    """What this microscope can do and its limits.
+
+    ``slowest_call_s`` is the longest that any of its calls may rightly take, where that is longer than the usual
+    deadlines (a replay sits out the pauses of its recording); 0 when the usual ones hold.
+    """
 
     name: str
     slots: int
@@ -172,3 +176,4 @@ class Capabilities:
     voltage_kv: float
     cs_mm: float
     amplitude_contrast: float = 0.07
+    slowest_call_s: float = 0.0
