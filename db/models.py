@@ -1,7 +1,7 @@
 """Tables of the record. Rows say how things are; events say how they came to be; both change in one transaction.
 
-Positions are µm: ``stage_x_um`` in the stage's frame at the time the grid was first loaded (`Grid.frame` carries that to
-the present load). Statuses are participles. Times are UTC.
+Positions are µm: ``stage_x_um`` in the stage's frame at the time the grid was first loaded (`Grid.frame` carries that
+to the present load). Statuses are participles. Times are UTC.
 """
 
 from datetime import UTC, datetime
@@ -46,7 +46,9 @@ class Session(Base):
     """One night; a database holds one."""
 
     __tablename__ = "session"
-    __table_args__ = (_one_of("run_status", "running", "pausing", "paused", "stopping", "stopped", "parked", "finished"),)
+    __table_args__ = (
+        _one_of("run_status", "running", "pausing", "paused", "stopping", "stopped", "parked", "finished"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
     protocol: Mapped[dict[str, Any]]
@@ -108,6 +110,8 @@ class Grid(Base):
     frame: Mapped[list[Any] | None] = mapped_column(default=None)
     """2×3 affine from stage µm at the first load to stage µm now; None is the identity."""
     passes_done: Mapped[int] = mapped_column(default=0)
+    visit_order: Mapped[int | None] = mapped_column(default=None)
+    """Place in the present pass; None is slot order."""
     angle_deg: Mapped[float | None] = mapped_column(default=None)
     first_loaded_at: Mapped[datetime | None] = mapped_column(default=None)
     finished_at: Mapped[datetime | None] = mapped_column(default=None)
@@ -301,7 +305,7 @@ class Measure(Base):
     of_kind: Mapped[str]
     of_id: Mapped[int]
     name: Mapped[str]
-    """With its unit: ``defocus_um``, ``astigmatism_a``, ``fit_resolution_a``, ``ice_nm``, ``motion_a``, ``drift_a_per_s`` …"""
+    """With its unit: ``defocus_um``, ``astigmatism_a``, ``fit_resolution_a``, ``ice_nm``, ``motion_a`` …"""
     value: Mapped[float]
     version: Mapped[str]
     at: Mapped[datetime]
@@ -318,6 +322,8 @@ class Step(Base):
     grid_id: Mapped[int | None] = mapped_column(ForeignKey("grid.id"), default=None, index=True)
     status: Mapped[str]
     attempts: Mapped[int] = mapped_column(default=0)
+    intent: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What must be the same if the step is done again: a decision's seed and the last event it had seen."""
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
     error: Mapped[str] = mapped_column(default="")
