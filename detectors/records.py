@@ -83,7 +83,10 @@ class Lattice:
 
 @dataclass(frozen=True, slots=True)
 class FoundHole:
-    """One lattice site. ``score`` in 0..1 is how sure a usable hole stands there; ``mean`` is the median count inside."""
+    """One lattice site.
+
+    ``score`` in 0..1 is how sure a usable hole stands there; ``mean`` is the median count inside.
+    """
 
     row_px: float
     col_px: float
