@@ -1,0 +1,104 @@
+"""Which hole goes with which group, once the places are known: shortest shifts, and no group below the smallest size.
+
+Groups are given by their centre holes; a centre always belongs to its own group, so a group never loses the hole its
+shifts are measured from.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+Indices = NDArray[np.intp]
+Reach = NDArray[np.float64]
+"""Shift from each hole (row) to each possible centre (column), inf where it is beyond the radius."""
+
+_FAR = 1e6
+_GAIN = 1e-9
+NOT_GROUPED = -1
+
+
+def nearest_groups(reach: Reach, centres: Indices) -> Indices:
+    """Give for each hole the place in ``centres`` of its nearest one, `NOT_GROUPED` where none is in reach."""
+    shifts = reach[:, centres]
+    nearest = np.argmin(shifts, axis=1)
+    return np.where(np.isfinite(shifts.min(axis=1)), nearest, NOT_GROUPED)
+
+
+def sized_groups(reach: Reach, centres: Indices, smallest: int) -> tuple[Indices, Indices]:
+    """Assign holes to groups of at least ``smallest`` at the least total shift; drop groups that cannot be filled.
+
+    Each group has ``smallest - 1`` places that must be filled by holes in reach, which is a linear assignment; all
+    other holes go to their nearest centre.
+
+    Returns
+    -------
+    tuple of Indices
+        The centres kept, and for each hole its place among them or `NOT_GROUPED`.
+    """
+    kept = np.array(centres, dtype=np.intp)
+    while kept.size:
+        groups = nearest_groups(reach, kept)
+        groups[kept] = np.arange(kept.size)
+        short = np.bincount(groups[groups >= 0], minlength=kept.size) < smallest
+        if not short.any():
+            return kept, groups
+        filled, groups = _filled(reach, kept, groups, smallest)
+        if filled.min() >= smallest - 1:
+            return kept, groups
+        kept = np.delete(kept, int(np.argmin(filled)))
+    return kept, np.full(len(reach), NOT_GROUPED, dtype=np.intp)
+
+
+def _filled(reach: Reach, centres: Indices, groups: Indices, smallest: int) -> tuple[Indices, Indices]:
+    """Fill the places of every group; give how many each got and the groups of the holes."""
+    others = np.setdiff1d(np.arange(len(reach)), centres)
+    nearest = reach[others][:, centres].min(axis=1)
+    extra = reach[np.ix_(others, centres)] - np.where(np.isfinite(nearest), nearest, 0.0)[:, None]
+    costs = np.repeat(np.where(np.isfinite(extra), extra, _FAR), smallest - 1, axis=1)
+    holes, places = linear_sum_assignment(costs)
+    real = costs[holes, places] < _FAR
+    taken = places[real] // (smallest - 1)
+    answer = groups.copy()
+    answer[others[holes[real]]] = taken
+    return np.bincount(taken, minlength=len(centres)), answer
+
+
+def shorter_shifts(reach: Reach, centres: Indices, rounds: int) -> Indices:
+    """Move centres one at a time to where all stay covered and the total shift is least, until none moves.
+
+    Interchange after Teitz and Bart (1968), restricted to covers.
+    """
+    chosen = list(map(int, centres))
+    for _ in range(rounds):
+        moved = [_moved_centre(reach, chosen, place) for place in range(len(chosen))]
+        if not any(moved):
+            break
+    return np.array(sorted(chosen), dtype=np.intp)
+
+
+def _moved_centre(reach: Reach, chosen: list[int], place: int) -> bool:
+    """Put one centre where it serves best with the others fixed; say whether it moved."""
+    others = chosen[:place] + chosen[place + 1 :]
+    without = reach[:, others].min(axis=1) if others else np.full(len(reach), np.inf)
+    now = reach[:, chosen[place]]
+    bare = np.flatnonzero(~np.isfinite(without))
+    served = bare if bare.size else np.flatnonzero(now < without)
+    options = np.flatnonzero(np.isfinite(reach[served]).all(axis=0))
+    options = np.setdiff1d(options, others)
+    near = np.flatnonzero(np.isfinite(reach[:, options]).any(axis=1))
+    known = without[near]
+    base = np.where(np.isfinite(known), known, 0.0).sum()
+    totals = np.minimum(known[:, None], reach[np.ix_(near, options)]).sum(axis=0) - base
+    best = int(np.argmin(totals))
+    if totals[best] < totals[np.searchsorted(options, chosen[place])] - _GAIN:
+        chosen[place] = int(options[best])
+        return True
+    return False
+
+
+def total_shift_um(reach: Reach, centres: Sequence[int] | Indices, groups: Indices) -> float:
+    """Give the sum of the shifts of all grouped holes."""
+    grouped = np.flatnonzero(groups >= 0)
+    return float(reach[grouped, np.asarray(centres, dtype=np.intp)[groups[grouped]]].sum())

@@ -1,0 +1,249 @@
+"""Beam-image-shift groups: all holes reached with the fewest stage positions, then with the shortest shifts.
+
+A group has its centre at a hole that is to be exposed and takes holes no farther than the radius. Holes are taken in an
+order of their own and split into parts that no group can join; each part is a cover problem (`cover`), its holes are
+then assigned to the groups (`assignment`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from ..protocols.errors import BadInput
+from .assignment import NOT_GROUPED, Reach, nearest_groups, shorter_shifts, sized_groups, total_shift_um
+from .cover import CoverProblem, Indices, lower_bound, search_cover, smaller_cover
+from .points import Points, as_points, distances
+from .records import Group, Grouping
+
+MOST_HOLES = 5000
+"""Above this one call would need gigabytes; a square has at most some hundreds of holes."""
+
+_SEED = 20240229
+_ONE_SQUARE = 150
+_STEPS_PER_S = 15_000
+_LIMIT_ONE_SQUARE_S, _LIMIT_MORE_S = 0.1, 1.0
+_NODES = 200
+_ROUNDS = 4
+_REPAIRS = 300
+_ONE_SPOT_UM = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """Answer for one part: centres, for each hole its place among them or `NOT_GROUPED`, bound, whether proven."""
+
+    centres: Indices
+    groups: Indices
+    bound: int
+    exact: bool
+
+
+def group_holes(
+    positions_um: ArrayLike,
+    *,
+    radius_um: float,
+    minimum_size: int = 1,
+    exposable: Sequence[bool] | NDArray[np.bool_] | None = None,
+    time_limit_s: float | None = None,
+    rng: Generator | None = None,
+) -> Grouping:
+    """Group holes so that every exposable one is reached from the fewest stage positions, with the shortest shifts.
+
+    The same holes give the same groups, whatever their order and however busy the host.
+
+    Parameters
+    ----------
+    positions_um
+        Holes, shape (n, 2), stage µm.
+    radius_um
+        Longest beam-image shift from the group's centre hole; 0 makes each hole its own group.
+    minimum_size
+        Groups of fewer holes are not made; holes that find no other group are left out.
+    exposable
+        Which holes may be exposed; the others are neither centres nor members. None means all.
+    time_limit_s
+        How long to search. It is turned into a number of search steps at a fixed rate, so that the answer does not
+        depend on the host; None takes 0.1 up to 150 holes and 1.0 above.
+    rng
+        Generator of the search; None starts from a fixed seed.
+
+    Returns
+    -------
+    Grouping
+        Groups ordered by their centre's x, then y; members the centre first, then by the length of their shift.
+        ``lower_bound`` is for covering the grouped holes.
+
+    Raises
+    ------
+    BadInput
+        Positions that are no finite pairs, two holes on one spot, a radius below 0, a minimum below 1, or a mask of
+        another length; above 5000 holes.
+    """
+    points = _checked(positions_um, radius_um, minimum_size)
+    able = _able(exposable, len(points))
+    generator = np.random.default_rng(_SEED) if rng is None else rng
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    order = order[able[order]]
+    groups: list[Group] = []
+    bound, exact = 0, True
+    steps = _steps(time_limit_s, len(order))
+    for part in _parts(points[order], radius_um):
+        holes = order[part]
+        share = max(int(steps * len(part) / len(order)), 200)
+        solved = _solve(points[holes], radius_um, minimum_size, share, generator)
+        groups += _made(points, holes, solved)
+        bound, exact = bound + solved.bound, exact and solved.exact
+    groups.sort(key=lambda group: (group.x_um, group.y_um))
+    taken = {member for group in groups for member in group.members}
+    return Grouping(tuple(groups), tuple(sorted(set(range(len(points))) - taken)), bound, exact)
+
+
+def total_shift(positions_um: ArrayLike, grouping: Grouping) -> float:
+    """Give the sum in µm of all shifts of a grouping."""
+    points = as_points(positions_um, "Holes")
+    shifts = [np.hypot(*(points[list(g.members)] - (g.x_um, g.y_um)).T).sum() for g in grouping.groups]
+    return float(sum(shifts))
+
+
+def _checked(positions_um: ArrayLike, radius_um: float, minimum_size: int) -> Points:
+    points = as_points(positions_um, "Holes")
+    if not (np.isfinite(radius_um) and radius_um >= 0):
+        raise BadInput(
+            f"The beam-image-shift radius is {radius_um} µm; give 0 for each hole alone, or a length above it."
+        )
+    if minimum_size < 1:
+        raise BadInput(f"The smallest group cannot have {minimum_size} holes; give 1 or more.")
+    if len(points) > MOST_HOLES:
+        raise BadInput(
+            f"{len(points)} holes are more than the {MOST_HOLES} grouped at once; group them square by square."
+        )
+    if len(points) > 1:
+        near = KDTree(points).query_pairs(_ONE_SPOT_UM)
+        if near:
+            first, second = min(near)
+            x, y = points[first]
+            raise BadInput(
+                f"Holes {first} and {second} (counted from 0) stand on one spot, ({x:g}, {y:g}) µm; keep one."
+            )
+    return points
+
+
+def _able(exposable: Sequence[bool] | NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
+    if exposable is None:
+        return np.ones(count, dtype=bool)
+    able = np.asarray(exposable, dtype=bool)
+    if able.shape != (count,):
+        raise BadInput(f"The mask of exposable holes has the shape {able.shape}; there are {count} holes.")
+    return able
+
+
+def _steps(time_limit_s: float | None, holes: int) -> int:
+    if time_limit_s is None:
+        time_limit_s = _LIMIT_ONE_SQUARE_S if holes <= _ONE_SQUARE else _LIMIT_MORE_S
+    elif not time_limit_s >= 0:
+        raise BadInput(f"The time limit of the grouping is {time_limit_s} s; give 0 or more.")
+    return int(min(time_limit_s, 1e4) * _STEPS_PER_S)
+
+
+def _parts(points: Points, radius_um: float) -> list[Indices]:
+    """Split holes into parts with no two holes of different parts in reach of each other."""
+    if len(points) == 0:
+        return []
+    pairs = (
+        KDTree(points).query_pairs(radius_um * (1 + 1e-9), output_type="ndarray")
+        if radius_um > 0
+        else np.zeros((0, 2), int)
+    )
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points)))
+    number, labels = connected_components(links, directed=False)
+    return [np.flatnonzero(labels == label) for label in range(number)]
+
+
+def _solve(points: Points, radius_um: float, smallest: int, steps: int, rng: Generator) -> _Solved:
+    if len(points) < smallest:
+        return _Solved(np.zeros(0, dtype=np.intp), np.full(len(points), NOT_GROUPED), 0, True)
+    if len(points) == 1:
+        return _Solved(np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp), 1, True)
+    gaps = distances(points, points)
+    reach = np.where(gaps <= radius_um, gaps, np.inf)
+    wide = np.isfinite(reach).sum(axis=0) >= smallest
+    reach[:, ~wide] = np.inf
+    coverable = np.isfinite(reach.min(axis=1))
+    if not coverable.any():
+        return _Solved(np.zeros(0, dtype=np.intp), np.full(len(points), NOT_GROUPED), 0, True)
+    rows, candidates = np.flatnonzero(coverable), np.flatnonzero(wide)
+    inner = reach[np.ix_(rows, candidates)]
+    chosen, bound, exact = _fewest(inner, steps, rng)
+    centres = candidates[shorter_shifts(inner, chosen, _ROUNDS)]
+    if smallest == 1:
+        return _Solved(centres, nearest_groups(reach, centres), bound, exact)
+    return _sized(reach, centres, smallest, coverable)
+
+
+def _fewest(reach: Reach, steps: int, rng: Generator) -> tuple[Indices, int, bool]:
+    """Give a smallest cover, the lower bound and whether it is proven."""
+    covers = [np.flatnonzero(column) for column in np.isfinite(reach).T]
+    problem = CoverProblem.of(covers, len(reach))
+    bound = lower_bound(problem)
+    best = search_cover(problem, rng, steps=steps, enough=bound)
+    if len(best) > bound and len(reach) <= _ONE_SQUARE:
+        smaller, settled = smaller_cover(problem, len(best), _NODES)
+        best = best if smaller is None else smaller
+        bound = len(best) if settled else bound
+    return best, bound, bound == len(best)
+
+
+def _sized(reach: Reach, centres: Indices, smallest: int, coverable: NDArray[np.bool_]) -> _Solved:
+    """Make groups of at least the smallest size, then take in left-out holes while another set of centres allows it."""
+    best = _rated(reach, centres, smallest)
+    for _ in range(_REPAIRS):
+        left = np.flatnonzero(coverable & (best[2] == NOT_GROUPED))
+        if left.size == 0:
+            break
+        options = [_rated(reach, trial, smallest) for trial in _variants(reach, best[1], left)]
+        better = min(options, key=lambda option: option[0], default=best)
+        if better[0] >= best[0]:
+            break
+        best = better
+    grouped = np.flatnonzero(best[2] != NOT_GROUPED)
+    if grouped.size == 0:
+        return _Solved(best[1], best[2], 0, True)
+    candidates = np.flatnonzero(np.isfinite(reach).any(axis=0))
+    covers = [np.flatnonzero(np.isfinite(reach[grouped, candidate])) for candidate in candidates]
+    bound = lower_bound(CoverProblem.of(covers, len(grouped)))
+    complete = bool((best[2][coverable] != NOT_GROUPED).all())
+    return _Solved(best[1], best[2], bound, complete and bound == len(best[1]))
+
+
+def _rated(reach: Reach, centres: Indices, smallest: int) -> tuple[tuple[int, int, float], Indices, Indices]:
+    kept, groups = sized_groups(reach, centres, smallest)
+    left = int((groups == NOT_GROUPED).sum())
+    return (left, kept.size, round(total_shift_um(reach, kept, groups), 6)), kept, groups
+
+
+def _variants(reach: Reach, centres: Indices, left: Indices) -> list[Indices]:
+    """Give sets of centres with one more, or one moved, that reach a left-out hole."""
+    options = np.setdiff1d(np.flatnonzero(np.isfinite(reach[left]).any(axis=0)), centres)
+    trials = []
+    for option in options.tolist():
+        trials.append(np.append(centres, option))
+        near = np.flatnonzero(np.isfinite(reach[centres, option]))
+        trials += [np.append(np.delete(centres, place), option) for place in near.tolist()]
+    return trials
+
+
+def _made(points: Points, holes: Indices, solved: _Solved) -> list[Group]:
+    made = []
+    for place, centre in enumerate(solved.centres.tolist()):
+        x_um, y_um = map(float, points[holes[centre]])
+        members = holes[np.flatnonzero(solved.groups == place)]
+        gaps = points[members] - (x_um, y_um)
+        order = np.lexsort((np.arctan2(gaps[:, 1], gaps[:, 0]), np.round(np.hypot(gaps[:, 0], gaps[:, 1]), 3)))
+        made.append(Group(x_um, y_um, tuple(members[order].tolist())))
+    return made
