@@ -7,7 +7,19 @@ to the present load). Statuses are participles. Times are UTC.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -32,9 +44,23 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """All tables."""
+    """All tables. Constraints have names, so that a later schema version can change them."""
 
-    type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, datetime: UtcTime}  # noqa: RUF012
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        datetime: UtcTime,
+        float: Double,
+    }
 
 
 def _one_of(column: str, *values: str) -> CheckConstraint:
@@ -59,13 +85,13 @@ class Session(Base):
     plugins: Mapped[dict[str, Any]]
     """Name and version of every finder, classifier and policy in use."""
     code_version: Mapped[str]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     phase: Mapped[str]
     run_status: Mapped[str] = mapped_column(default="running")
     pass_number: Mapped[int] = mapped_column(default=0)
-    grid_id: Mapped[int | None] = mapped_column(ForeignKey("grid.id"), default=None)
-    square_id: Mapped[int | None] = mapped_column(ForeignKey("square.id"), default=None)
-    group_id: Mapped[int | None] = mapped_column(ForeignKey("bis_group.id"), default=None)
+    grid_id: Mapped[int | None] = mapped_column(ForeignKey("grid.id", use_alter=True), default=None)
+    square_id: Mapped[int | None] = mapped_column(ForeignKey("square.id", use_alter=True), default=None)
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("bis_group.id", use_alter=True), default=None)
     doing: Mapped[str] = mapped_column(default="")
     """What it is doing and why, one line for people."""
     started_at: Mapped[datetime]
@@ -282,7 +308,7 @@ class ImageRow(Base):
     path: Mapped[str]
     """Relative to the folder of the database."""
     sha256: Mapped[str]
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     rows_px: Mapped[int]
     cols_px: Mapped[int]
     frames: Mapped[int] = mapped_column(default=1)
@@ -362,7 +388,7 @@ class Decision(Base):
     policy: Mapped[str]
     policy_version: Mapped[str]
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     seen_upto: Mapped[int]
     """Id of the last event it had seen."""
     offered: Mapped[list[Any]]

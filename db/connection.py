@@ -1,0 +1,347 @@
+"""Opening the record: one writer that locks before it writes, readers that never lock, a schema that is known.
+
+SQLite with WAL, ``synchronous=FULL`` and ``BEGIN IMMEDIATE``: a commit that returned outlasts a power cut, and two
+writers cannot both believe they have read the latest state. A PostgreSQL URL may stand where a path does.
+"""
+
+import json
+import math
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.pool import NullPool, QueuePool
+
+from .. import __version__
+from ..files.atomic import NoRoom
+from . import schema
+from .errors import (
+    RecordCorrupt,
+    RecordError,
+    RecordExists,
+    RecordInUse,
+    RecordMissing,
+    RecordNewer,
+    RecordNotReadable,
+    RecordNotWritable,
+    RecordOlder,
+)
+from .lease import locked
+
+__all__ = [
+    "RecordCorrupt",
+    "RecordError",
+    "RecordExists",
+    "RecordInUse",
+    "RecordMissing",
+    "RecordNewer",
+    "RecordNotReadable",
+    "RecordNotWritable",
+    "RecordOlder",
+    "create_record",
+    "open_reader",
+    "open_writer",
+    "reading",
+]
+
+BUSY_TIMEOUT_MS = 30_000
+_MAGIC = b"SQLite format 3\0"
+_OUR_TABLES = {"alembic_version", "session", "event", "step"}
+
+
+def create_record(path: Path | str) -> Engine:
+    """Make an empty record and open it for writing.
+
+    Raises
+    ------
+    RecordExists
+        A record is there already.
+    RecordNotWritable, NoRoom
+        The folder does not exist or refuses, or the disk is full.
+    """
+    if (url := _as_url(path)) is not None:
+        engine = _other_engine(url)
+        if _OUR_TABLES & set(inspect(engine).get_table_names()):
+            raise RecordExists(f"{_shown(path)} holds a record already; go on with it, or name another database.")
+        return _migrated(engine)
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise RecordNotWritable(f"{path} cannot be made: its folder does not exist; create {path.parent}.")
+    with locked(path):
+        if path.exists() and not _is_blank(path):
+            raise RecordExists(f"{path} exists already; resume it, or choose another folder.")
+        _migrate_file(path, mode="rwc")
+    return _writer(path)
+
+
+def open_writer(path: Path | str) -> Engine:
+    """Open a record for writing, brought up to the present schema first; take the lease before writing.
+
+    Every transaction of this engine begins with ``BEGIN IMMEDIATE``; `reading` gives one that does not.
+
+    Raises
+    ------
+    RecordMissing, RecordCorrupt, RecordNewer, RecordNotWritable
+        See `db.errors`.
+    RecordInUse
+        It needs an upgrade while another process writes it.
+    """
+    if (url := _as_url(path)) is not None:
+        return _migrated(_other_engine(url))
+    path = Path(path)
+    _check_file(path)
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise RecordNotWritable(f"{path} is read-only for you, file or folder; copy it to where you may write.")
+    with closing(_open_sqlite(path, "ro")) as raw:
+        revision = _check_contents(path, raw, thorough=True)
+    if revision != schema.head():
+        with locked(path):
+            _migrate_file(path, mode="rw")
+    return _writer(path)
+
+
+def open_reader(path: Path | str) -> Engine:
+    """Open a record read-only, safe beside a running night and never in its way.
+
+    Each transaction sees one consistent state. A record on a read-only disk can be read too.
+
+    Raises
+    ------
+    RecordMissing, RecordCorrupt, RecordNewer, RecordOlder, RecordNotReadable
+        See `db.errors`.
+    """
+    if (url := _as_url(path)) is not None:
+        return _other_engine(url).execution_options(postgresql_readonly=True)
+    path = Path(path)
+    _check_file(path)
+    mode = _reading_mode(path)
+    with closing(_open_sqlite(path, mode)) as raw:
+        revision = _check_contents(path, raw, thorough=False)
+    if revision != schema.head():
+        raise RecordOlder(
+            f"{path} is of schema {revision}, older than this program's {schema.head()}; "
+            "a copy opened once with `epicycle resume` is brought up to date."
+        )
+    return _sqlite_engine(path, mode)
+
+
+def reading(engine: Engine) -> Engine:
+    """Answer the same engine with transactions that do not lock, for queries beside the one writer."""
+    return engine.execution_options(sqlite_begin="BEGIN")
+
+
+def _as_url(path: Path | str) -> URL | None:
+    return make_url(path) if isinstance(path, str) and "://" in path else None
+
+
+def _shown(path: Path | str) -> str:
+    url = _as_url(path)
+    return str(path) if url is None else url.render_as_string(hide_password=True)
+
+
+def _other_engine(url: URL) -> Engine:
+    return create_engine(url, pool_pre_ping=True, json_serializer=as_json)
+
+
+def _migrated(engine: Engine) -> Engine:
+    with engine.begin() as connection:
+        schema.upgrade(connection)
+    return engine
+
+
+def _writer(path: Path) -> Engine:
+    return _sqlite_engine(path, "rw", begin="BEGIN IMMEDIATE")
+
+
+def _sqlite_engine(path: Path, mode: str, *, begin: str = "BEGIN", foreign_keys: bool = True) -> Engine:
+    pool: dict[str, Any] = {"poolclass": QueuePool} if foreign_keys else {"poolclass": NullPool}
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        creator=lambda: _open_sqlite(path, mode, foreign_keys=foreign_keys),
+        json_serializer=as_json,
+        **pool,
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", begin))
+
+    event.listen(engine, "handle_error", _explainer(path), retval=True)
+    return engine
+
+
+def _open_sqlite(path: Path, mode: str, *, foreign_keys: bool = True) -> sqlite3.Connection:
+    """Connect with our pragmas; ``mode`` is ``rwc``, ``rw``, ``ro`` or ``ro&immutable=1``."""
+    raw = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+        isolation_level=None,  # SQLAlchemy's begin event says BEGIN; the driver must not
+        check_same_thread=False,
+    )
+    try:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        raw.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        if mode.startswith("ro"):
+            raw.execute("PRAGMA query_only=ON")
+            return raw
+        raw.execute("PRAGMA synchronous=FULL")
+        kind = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if kind != "wal":
+            raise RecordNotWritable(f"{path} is on a disk without shared memory files; put it on a local disk.")
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _migrate_file(path: Path, mode: str) -> None:
+    """Bring one file to the present schema in one transaction, foreign keys checked at its end.
+
+    They are off meanwhile: rebuilding a table in SQLite drops it, which would otherwise take its children along.
+    """
+    engine = _sqlite_engine(path, mode, begin="BEGIN IMMEDIATE", foreign_keys=False)
+    with engine.begin() as connection:
+        schema.upgrade(connection)
+        if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall():
+            raise RecordCorrupt(f"{path}: {len(broken)} rows point to rows that are not there; restore a backup.")
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether nothing is in the file: empty, or a record whose making was cut short before its first commit."""
+    if path.stat().st_size == 0:
+        return True
+    try:
+        with closing(_open_sqlite(path, "ro")) as raw:
+            return bool(raw.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()[0])
+    except sqlite3.Error:
+        return False
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise RecordMissing(f"{path} is a folder; name the database file in it.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        raise RecordMissing(f"{path}: no such database; check the name.") from None
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise RecordNotReadable(f"{path} cannot be read ({why}); check that you may read it.") from error
+    if not start:
+        raise RecordCorrupt(f"{path} is empty, no night was ever written to it; name another or restore a backup.")
+    if start != _MAGIC:
+        raise RecordCorrupt(f"{path} is not a database but some other file; name the night's .db file.")
+
+
+def _reading_mode(path: Path) -> str:
+    """Choose how to read: on a read-only disk SQLite cannot make its shared memory, and nobody else can write."""
+    try:
+        with closing(_open_sqlite(path, "ro")) as raw:
+            raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        wal = path.with_name(path.name + "-wal")
+        waiting = wal.exists() and wal.stat().st_size > 0
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise _explained(path, error) from error
+        if waiting:
+            raise RecordNotReadable(
+                f"{path} has changes waiting in {wal.name}, and its folder is read-only; copy both elsewhere."
+            ) from error
+        return "ro&immutable=1"
+    except sqlite3.DatabaseError as error:
+        raise _explained(path, error) from error
+    return "ro"
+
+
+def _check_contents(path: Path, raw: sqlite3.Connection, *, thorough: bool) -> str:
+    """Make sure that this is a sound record of a schema we know; returns its revision."""
+    try:
+        tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables >= _OUR_TABLES:
+            what = "a database of another program" if tables else "empty: its making was cut short"
+            raise RecordCorrupt(f"{path} is {what}; name the night's .db file.")
+        found = raw.execute("SELECT version_num FROM alembic_version").fetchone()
+        if thorough and (said := raw.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise RecordCorrupt(f"{path} is damaged ({said}); restore the latest backup of the night.")
+        if found is None or found[0] not in schema.known():
+            raise RecordNewer(_newer(path, raw, "unknown" if found is None else found[0]))
+    except sqlite3.DatabaseError as error:
+        raise _explained(path, error) from error
+    return str(found[0])
+
+
+def _newer(path: Path, raw: sqlite3.Connection, revision: str) -> str:
+    try:
+        row = raw.execute("SELECT code_version FROM session LIMIT 1").fetchone()
+    except sqlite3.DatabaseError:
+        row = None
+    writer = f"epicycle {row[0]}" if row else "a later epicycle"
+    return (
+        f"{path} was written by {writer} with schema {revision}; this is epicycle {__version__}, "
+        f"which knows schemas up to {schema.head()}: update this program."
+    )
+
+
+def _explainer(path: Path) -> Callable[[ExceptionContext], BaseException | None]:
+    def explain(context: ExceptionContext) -> BaseException | None:
+        error = context.original_exception
+        if not isinstance(error, sqlite3.Error):
+            return None
+        explained = _explained(path, error)
+        return None if explained is error else explained
+
+    return explain
+
+
+def _explained(path: Path, error: sqlite3.Error) -> Exception:
+    """Answer the sentence for an error of SQLite; the error itself where it is the program's own."""
+    code = getattr(error, "sqlite_errorcode", None)
+    said = str(error)
+    match None if code is None else code & 0xFF:
+        case sqlite3.SQLITE_FULL:
+            return NoRoom(f"No room left on the disk for {path}; free some space and resume.")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return RecordCorrupt(f"{path} is damaged ({said}); restore the latest backup of the night.")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return RecordNotWritable(f"{path} cannot be opened or written ({said}); check its folder and permissions.")
+        case sqlite3.SQLITE_IOERR:
+            return RecordNotWritable(f"The disk under {path} failed ({said}); check it, then resume.")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return RecordInUse(
+                f"{path} was locked by another process for {BUSY_TIMEOUT_MS // 1000} s; end that one and try again."
+            )
+    return error
+
+
+def as_json(value: object) -> str:
+    """Write a JSON column: µ and Å as they are, numpy's numbers as plain ones, NaN and infinity as null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+    except ValueError:
+        return json.dumps(_without_nan(value), ensure_ascii=False, allow_nan=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return _without_nan(value.tolist())
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} cannot stand in a JSON column")
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(one) for one in value]
+    return value
