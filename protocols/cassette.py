@@ -17,6 +17,7 @@ class CassetteGrid(Part):
     slot: int = Field(ge=1, le=SLOTS, description="Slot of the cassette, 1 to 12.")
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,59}$",
+        examples=["apoferritin_1"],
         description="Name of the grid, at most 60 letters, digits, _ . + and -; it becomes part of file names.",
     )
     hole_type: str = Field(default="", description="Support film, for example R1.2/1.3; empty means not known.")

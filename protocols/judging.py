@@ -47,7 +47,8 @@ class AnalysisPlan(Part):
     """The analysis that runs beside the microscope."""
 
     judge: PluginChoice = Field(
-        default=PluginChoice(use="micrograph"), description="Analysis that gives the verdict on an exposure."
+        default=PluginChoice(use="micrograph"),
+        description="Classifier of exposures: the analysis that gives the verdict on each.",
     )
     workers: int = Field(default=1, ge=1, le=128, description="Processes that analyse at the same time.")
     timeout_s: float = Field(
@@ -91,5 +92,5 @@ class Rehearsal(Part):
     @classmethod
     def _counted_from_one(cls, numbers: tuple[int, ...]) -> tuple[int, ...]:
         if any(number < 1 for number in numbers):
-            raise impossible("analysis_crashes", "analyses are counted from 1; give numbers of 1 and above")
+            raise impossible("", "analyses are counted from 1; give numbers of 1 and above")
         return numbers

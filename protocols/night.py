@@ -16,6 +16,7 @@ class SessionInfo(Part):
     name: str = Field(
         default="",
         pattern=SESSION_NAME,
+        examples=["apoferritin_1"],
         description="Name of the session, at most 30 letters, digits, _ and -; empty means protocol and date.",
     )
     group: str = Field(default="", max_length=60, description="Research group that the session belongs to.")
@@ -26,7 +27,12 @@ class SessionInfo(Part):
 class MicroscopeChoice(Part):
     """The driver of the microscope, with its own options."""
 
-    use: str = Field(default="sim", pattern=PLUGIN_NAME, description="Driver by name; sim is the simulated microscope.")
+    use: str = Field(
+        default="sim",
+        pattern=PLUGIN_NAME,
+        examples=["sim"],
+        description="Driver by name; sim is the simulated microscope.",
+    )
     time: Literal["virtual", "wall"] | None = Field(
         default=None,
         description="Whether waiting takes real time (wall) or none (virtual); null means virtual for sim and replay, "
@@ -101,6 +107,7 @@ class TimePlan(Part):
     deadline: str | None = Field(
         default=None,
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        examples=["08:00"],
         description="Time of day, HH:MM on this machine's clock, at which the microscope shall be parked; null means "
         "none.",
     )

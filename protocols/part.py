@@ -33,7 +33,9 @@ class PluginChoice(Part):
     model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
     __pydantic_extra__: dict[str, JsonValue]
 
-    use: str = Field(pattern=PLUGIN_NAME, description="Name of the plug-in, as its package registers it.")
+    use: str = Field(
+        pattern=PLUGIN_NAME, examples=["first-come"], description="Name of the plug-in, as its package registers it."
+    )
 
     def options(self) -> dict[str, Any]:
         """Give the plug-in's own options, without its name."""

@@ -56,6 +56,7 @@ class ScreeningProtocol(Part):
 
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        examples=["screening-default"],
         description="Name of the protocol, at most 64 letters, digits, dots, _ and -.",
     )
     description: str = Field(default="", description="What the protocol is for, in a sentence or two.")
