@@ -1,7 +1,7 @@
 """Plug-ins by name: microscopes, detectors, policies, of this package and of anybody's.
 
-Each is an entry point of an installed distribution, in one of three groups, and names a factory. Built-ins come in by the
-same door. Nothing is imported before it is asked for.
+Each is an entry point of an installed distribution, in one of three groups, and names a factory. Built-ins come in by
+the same door. Nothing is imported before it is asked for.
 """
 
 from collections import defaultdict

@@ -40,6 +40,21 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the protocol asks of every choice on this level. None: no limit, or as the policy sees fit.
+
+    ``minimum_score`` is the finder's score; ``groups`` how many groups of alike offers to draw from, ``per_group``
+    how many from each.
+    """
+
+    minimum_score: float = 0.0
+    area_min_um2: float | None = None
+    area_max_um2: float | None = None
+    groups: int | None = None
+    per_group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """The record as a policy may see it, up to event ``seen_upto``.
 
@@ -51,6 +66,7 @@ class SessionView:
     outcomes: tuple[Outcome, ...]
     want: int
     seen_upto: int
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
