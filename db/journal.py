@@ -1,0 +1,250 @@
+"""Do a thing once, even if the power goes: intent, act, outcome.
+
+A step has a natural key (``grid 3 square 12 hole 7 expose``). Its intent is committed before the act, its outcome after
+it, together with the state rows that change and an event that carries every changed column. After a crash the step is
+found ``started``, and the kind of work says what that means: done again, asked of the instrument, adopted, written off.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from sqlalchemy import Engine, event, inspect, select
+from sqlalchemy.orm import Session as OrmSession
+
+from ..protocols.errors import EpicycleError
+from .connection import reading
+from .models import STATE_TABLES, Base, Decision, Event, Step
+
+T = TypeVar("T")
+Changes = list[dict[str, Any]]
+
+
+class Lost(Enum):
+    """The outcome of an act that may have happened and left nothing to show for it."""
+
+    LOST = "lost"
+
+
+LOST = Lost.LOST
+
+
+@dataclass(slots=True)
+class Entry:
+    """One open transaction: rows through ``db``, words through ``say``."""
+
+    db: OrmSession
+    session_id: int
+    at: datetime
+    step_key: str | None = None
+    grid_id: int | None = None
+    events: list[Event] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+
+    def say(self, kind: str, text: str, **body: Any) -> Event:
+        """Tell what happened (``kind`` in the past tense), one line for people, details as JSON-able values."""
+        said = Event(
+            session_id=self.session_id,
+            at=self.at,
+            kind=kind,
+            text=text,
+            body=body,
+            step_key=self.step_key,
+            grid_id=self.grid_id,
+        )
+        self.events.append(said)
+        return said
+
+    def decide(self, decision: Decision) -> None:
+        """Add a decision; it will point to the last event said."""
+        self.decisions.append(decision)
+
+
+class Journal:
+    """The one hand that writes the record."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        session_id: int,
+        now: Callable[[], datetime],
+        point: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._engine = engine
+        self._session_id = session_id
+        self._now = now
+        self._point = point
+
+    @contextmanager
+    def read(self) -> Iterator[OrmSession]:
+        """Open a session for queries; nothing is written."""
+        with OrmSession(reading(self._engine), expire_on_commit=False) as db:
+            yield db
+
+    @contextmanager
+    def write(self, step_key: str | None = None, grid_id: int | None = None) -> Iterator[Entry]:
+        """Open one transaction. State that changes without a word said is an error of ours.
+
+        Raises
+        ------
+        AssertionError
+            A state row changed and no event was said.
+        """
+        with OrmSession(self._engine, expire_on_commit=False) as db:
+            touched = _remember_changes(db)
+            entry = Entry(db, self._session_id, self._now(), step_key, grid_id)
+            yield entry
+            db.flush()
+            changes = _as_changes(touched)
+            if changes and not entry.events:
+                raise AssertionError(f"state changed without an event: {changes[0]}")
+            if changes:
+                entry.events[-1].body = {**entry.events[-1].body, "changes": changes}
+            db.add_all(entry.events)
+            db.flush()
+            for decision in entry.decisions:
+                decision.event_id = entry.events[-1].id if entry.events else None
+                db.add(decision)
+            db.flush()
+            self._point("before commit")
+            db.commit()
+        self._point("after commit")
+
+    def step_status(self, key: str) -> str | None:
+        """Say how far a step has come; None when it was never begun."""
+        with self.read() as db:
+            found = db.get(Step, key)
+            return None if found is None else found.status
+
+    def step(
+        self,
+        key: str,
+        kind: str,
+        act: Callable[[Mapping[str, Any]], T],
+        record: Callable[[Entry, T], None],
+        *,
+        intend: Callable[[Entry], dict[str, Any]] | None = None,
+        settle: Callable[[], T | Lost | None] | None = None,
+        write_off: Callable[[Entry], None] | None = None,
+        grid_id: int | None = None,
+    ) -> bool:
+        """Do ``act`` unless the journal says it is done, and record its outcome with it.
+
+        Parameters
+        ----------
+        key, kind
+            Natural key of the step, and the kind of work for the timeline.
+        act
+            The work; is given the intent.
+        record
+            Writes rows and says the event, in the transaction that closes the step.
+        intend
+            Runs once, in the transaction that opens the step; its answer is kept and given to ``act`` again after a
+            crash.
+        settle
+            Called instead of ``act`` when an earlier begin has no outcome: the outcome found in the world, `LOST` to
+            write it off, or None to do the act again. Without it the act is done again.
+        write_off
+            Records a lost outcome.
+
+        Returns
+        -------
+        bool
+            False when there was nothing to do.
+        """
+        with self.read() as db:
+            before = db.get(Step, key)
+        if before is not None and before.status in ("done", "lost"):
+            return False
+        result: T | Lost | None = None
+        if before is not None and before.status == "started" and settle is not None:
+            result = settle()
+        if result is None:
+            intent = self._begin(key, kind, grid_id, intend)
+            try:
+                result = act(intent)
+            except EpicycleError as error:
+                self._interrupted(key, error)
+                raise
+        with self.write(key, grid_id) as entry:
+            step = entry.db.get_one(Step, key)
+            step.ended_at = entry.at
+            step.error = ""
+            if isinstance(result, Lost):
+                step.status = "lost"
+                if write_off is None:
+                    raise AssertionError(f"{kind} has no way to be written off")
+                write_off(entry)
+            else:
+                step.status = "done"
+                record(entry, result)
+        return True
+
+    def _begin(
+        self, key: str, kind: str, grid_id: int | None, intend: Callable[[Entry], dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        with self.write(key, grid_id) as entry:
+            step = entry.db.get(Step, key)
+            if step is None:
+                step = Step(
+                    key=key,
+                    session_id=self._session_id,
+                    kind=kind,
+                    grid_id=grid_id,
+                    status="started",
+                    started_at=entry.at,
+                    attempts=0,
+                    intent={} if intend is None else intend(entry),
+                )
+                entry.db.add(step)
+            step.status = "started"
+            step.started_at = entry.at
+            step.attempts += 1
+            return dict(step.intent)
+
+    def _interrupted(self, key: str, error: EpicycleError) -> None:
+        """Close a step whose act failed; it stays ``started`` when the act may have happened all the same."""
+        may_have_run = bool(getattr(error, "may_have_run", False))
+        with self.write(key) as entry:
+            step = entry.db.get_one(Step, key)
+            step.status = "started" if may_have_run else "failed"
+            step.ended_at = entry.at
+            step.error = str(error)
+
+    def last_event(self) -> int:
+        """Give the id of the last event, 0 when there is none."""
+        with self.read() as db:
+            return db.scalar(select(Event.id).order_by(Event.id.desc()).limit(1)) or 0
+
+
+def _remember_changes(db: OrmSession) -> dict[Base, set[str]]:
+    """Collect which columns of which state rows the session changes, over all its flushes."""
+    touched: dict[Base, set[str]] = {}
+
+    def remember(session: OrmSession, *_: object) -> None:
+        for row in session.new:
+            if row.__tablename__ in STATE_TABLES:
+                touched[row] = {column.key for column in inspect(row).mapper.column_attrs}
+        for row in session.dirty:
+            if row.__tablename__ in STATE_TABLES and session.is_modified(row):
+                state = inspect(row)
+                changed = {c.key for c in state.mapper.column_attrs if state.attrs[c.key].history.has_changes()}
+                touched.setdefault(row, set()).update(changed)
+
+    event.listen(db, "before_flush", remember)
+    return touched
+
+
+def _as_changes(touched: Mapping[Base, set[str]]) -> Changes:
+    return [
+        {"table": row.__tablename__, "id": row.id, "set": {name: plain(getattr(row, name)) for name in sorted(names)}}  # type: ignore[attr-defined]
+        for row, names in touched.items()
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Give a column's value as JSON can hold it."""
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -1,0 +1,179 @@
+"""What stands between the sample and a bad moment: valve, vacuum, beam, dewars, deadlines, and the words on a fault."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from ..db import models
+from ..db.journal import Entry
+from ..hardware.errors import BeamLost, Refilling, ScopeFault, VacuumLost, ValveClosed
+from ..hardware.records import ScopeStatus, Vacuum
+from ..protocols.errors import EpicycleError
+from .flow import RunStatus
+from .halting import Halt
+from .night import Night
+
+ASK_AGAIN_S = 30.0
+
+
+def check(night: Night) -> None:
+    """Read the microscope's health before anything that costs sample; wait out a dewar fill.
+
+    Raises
+    ------
+    VacuumLost, ValveClosed, BeamLost
+        The microscope cannot be used as it is.
+    Refilling
+        A fill outlasted its limit.
+    """
+    status = night.column.status()
+    if status.filling:
+        wait_for_refill(night)
+        status = night.column.status()
+    _demand_beam(status)
+
+
+def _demand_beam(status: ScopeStatus) -> None:
+    if status.vacuum is not Vacuum.GREEN:
+        raise VacuumLost(f"the vacuum is {status.vacuum}; nothing is exposed until it is green")
+    if not status.valve_open:
+        raise ValveClosed("the column valve is closed though nobody closed it; nothing is exposed until it is open")
+    if not status.beam_on:
+        raise BeamLost("there is no beam; nothing is exposed until there is")
+
+
+def refill_if_due(night: Night) -> None:
+    """At a grid exchange: fill the dewars now if they would ask for it soon."""
+    status = night.column.status()
+    soon_s = 60 * night.protocol.dewars.fill_when_due_within_min
+    due = status.refill_due_s is not None and status.refill_due_s < soon_s
+    if status.filling or due:
+        wait_for_refill(night)
+
+
+def wait_for_refill(night: Night) -> None:
+    """Have the dewars filled and wait for the end, within the limit."""
+    with night.journal.read() as db:
+        done = len(
+            db.scalars(select(models.Step.key).where(models.Step.kind == "refill", models.Step.status == "done")).all()
+        )
+    limit_s = 60 * night.protocol.dewars.wait_limit_min
+
+    def act(_: object) -> float:
+        began = night.clock.now()
+        night.column.refill()
+        return (night.clock.now() - began).total_seconds()
+
+    def record(entry: Entry, took_s: float) -> None:
+        entry.say("refilled", f"dewars filled, {took_s / 60:.0f} min", took_s=took_s, over_limit=took_s > limit_s)
+
+    night.journal.step(f"refill {done + 1}", "refill", act, record, grid_id=night.me.grid_id)
+    status = night.column.status()
+    if status.filling:
+        raise Refilling(f"a dewar fill did not end within {limit_s / 60:.0f} min; waiting again")
+
+
+def refine_zero_loss(night: Night) -> None:
+    """Centre the zero-loss peak when its interval has passed."""
+    hours = night.protocol.zero_loss_interval_h
+    if hours <= 0:
+        return
+    with night.journal.read() as db:
+        ends = db.scalars(
+            select(models.Step.ended_at).where(models.Step.kind == "zero loss", models.Step.status == "done")
+        ).all()
+    last = max((end for end in ends if end is not None), default=None)
+    if last is not None and night.clock.now() - last < timedelta(hours=hours):
+        return
+    night.journal.step(
+        f"zero loss {len(ends) + 1}",
+        "zero loss",
+        lambda _: night.column.refine_zero_loss(),
+        lambda entry, _: _said(entry, "zero_loss_refined", "zero-loss peak centred"),
+        grid_id=night.me.grid_id,
+    )
+
+
+def _said(entry: Entry, kind: str, text: str) -> None:
+    entry.say(kind, text)
+
+
+def open_after_rest(night: Night) -> None:
+    """After a stop we closed the valve: open it if the vacuum allows; otherwise the next check deals with it."""
+    status = night.column.status()
+    if not status.valve_open and status.vacuum is Vacuum.GREEN:
+        night.column.open_valve()
+
+
+def past_deadline(night: Night) -> bool:
+    """Whether the night's time is up."""
+    return night.me.deadline_at is not None and night.clock.now() >= night.me.deadline_at
+
+
+def grid_time_is_up(night: Night) -> bool:
+    """Whether the grid at hand has had the time that the protocol gives it in this pass."""
+    limit_min = night.protocol.time.per_grid_min
+    if limit_min is None:
+        return False
+    arrived = arrived_at(night)
+    return arrived is not None and night.clock.now() - arrived >= timedelta(minutes=limit_min)
+
+
+def arrived_at(night: Night) -> datetime | None:
+    """When loading of the grid at hand began in this pass."""
+    with night.journal.read() as db:
+        return db.scalar(
+            select(models.Event.at)
+            .where(models.Event.kind == "grid_began", models.Event.grid_id == night.me.grid_id)
+            .order_by(models.Event.id.desc())
+            .limit(1)
+        )
+
+
+def note_fault(night: Night, error: EpicycleError, recovery: str, work: str | None = None, attempt: int = 1) -> None:
+    """Write down what failed and what is done about it."""
+    with night.journal.write(work, night.me.grid_id) as entry:
+        entry.db.add(
+            models.Fault(
+                session_id=night.me.id,
+                at=entry.at,
+                grid_id=night.me.grid_id,
+                step_key=work,
+                kind=type(error).__name__,
+                message=str(error),
+                recovery=recovery,
+                attempt=attempt,
+            )
+        )
+        entry.say("failed", f"{type(error).__name__}: {error} → {recovery.replace('-', ' ')}", recovery=recovery)
+
+
+def wait_for_scope(night: Night, error: EpicycleError) -> None:
+    """Wait until the microscope is fit again: reopen the valve on a green vacuum, give the rest time, then give up.
+
+    Raises
+    ------
+    Halt
+        It did not recover within the protocol's limit: parked, for a person.
+    """
+    limit = night.clock.now() + timedelta(minutes=night.protocol.recovery.scope_fault_wait_min)
+    while True:
+        if _made_fit(night):
+            return
+        if night.clock.now() >= limit:
+            raise Halt(RunStatus.PARKED, f"the microscope did not recover: {error}")
+        night.clock.sleep(ASK_AGAIN_S)
+
+
+def _made_fit(night: Night) -> bool:
+    status = night.column.status()
+    if status.vacuum is not Vacuum.GREEN:
+        return False
+    if not status.valve_open:
+        night.column.open_valve()
+        status = night.column.status()
+    try:
+        _demand_beam(status)
+    except ScopeFault:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""What the record says is left to do: the questions that the phases ask."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as OrmSession
+
+from ..db import models
+
+
+def next_grid(db: OrmSession, session_id: int) -> models.Grid | None:
+    """Give the next grid of this pass: in the order chosen, else by slot."""
+    return db.scalars(
+        select(models.Grid)
+        .where(models.Grid.session_id == session_id, models.Grid.status == "waiting")
+        .order_by(models.Grid.visit_order.is_(None), models.Grid.visit_order, models.Grid.slot)
+        .limit(1)
+    ).first()
+
+
+def next_square(db: OrmSession, grid_id: int) -> models.Square | None:
+    """Give the next square of this grid that was chosen and is not done."""
+    return db.scalars(
+        select(models.Square)
+        .where(models.Square.grid_id == grid_id, models.Square.status.in_(("chosen", "surveyed")))
+        .order_by(models.Square.visit_order, models.Square.number)
+        .limit(1)
+    ).first()
+
+
+def next_group(db: OrmSession, square_id: int) -> models.BisGroup | None:
+    """Give the next group of this square that is not done."""
+    return db.scalars(
+        select(models.BisGroup)
+        .where(models.BisGroup.square_id == square_id, models.BisGroup.status.in_(("chosen", "centred")))
+        .order_by(models.BisGroup.visit_order, models.BisGroup.number)
+        .limit(1)
+    ).first()
+
+
+def next_hole(db: OrmSession, group_id: int) -> models.Hole | None:
+    """Give the next hole of this group that was chosen and never exposed."""
+    return db.scalars(
+        select(models.Hole)
+        .where(models.Hole.group_id == group_id, models.Hole.status == "chosen")
+        .order_by(models.Hole.visit_order, models.Hole.number)
+        .limit(1)
+    ).first()
+
+
+def holes_of(db: OrmSession, square_id: int, *statuses: str) -> Sequence[models.Hole]:
+    """Give the holes of a square, of these statuses if any are named."""
+    query = select(models.Hole).where(models.Hole.square_id == square_id).order_by(models.Hole.number)
+    return db.scalars(query.where(models.Hole.status.in_(statuses)) if statuses else query).all()
+
+
+def squares_of(db: OrmSession, grid_id: int) -> Sequence[models.Square]:
+    """Give the squares of a grid."""
+    return db.scalars(
+        select(models.Square).where(models.Square.grid_id == grid_id).order_by(models.Square.number)
+    ).all()
+
+
+def present_atlas(db: OrmSession, grid: models.Grid) -> models.Atlas | None:
+    """Give the atlas taken since this grid was last loaded."""
+    return db.scalars(
+        select(models.Atlas).where(models.Atlas.grid_id == grid.id, models.Atlas.load_number == grid.loads).limit(1)
+    ).first()
+
+
+def failures(db: OrmSession, work: str, kind: str) -> int:
+    """Count how often this piece of work has failed in this way."""
+    return (
+        db.scalar(
+            select(func.count())
+            .select_from(models.Fault)
+            .where(models.Fault.step_key == work, models.Fault.kind == kind)
+        )
+        or 0
+    )
+
+
+def failed_targets(db: OrmSession, square_id: int | None) -> int:
+    """Count the groups and holes of a square that were given up."""
+    if square_id is None:
+        return 0
+    groups = db.scalar(
+        select(func.count())
+        .select_from(models.BisGroup)
+        .where(models.BisGroup.square_id == square_id, models.BisGroup.status == "failed")
+    )
+    holes = db.scalar(
+        select(func.count())
+        .select_from(models.Hole)
+        .join(models.BisGroup, models.Hole.group_id == models.BisGroup.id)
+        .where(models.Hole.square_id == square_id, models.Hole.status == "failed", models.BisGroup.status != "failed")
+    )
+    return (groups or 0) + (holes or 0)
+
+
+def failed_squares(db: OrmSession, grid_id: int | None) -> int:
+    """Count the squares of a grid that were given up."""
+    if grid_id is None:
+        return 0
+    return (
+        db.scalar(
+            select(func.count())
+            .select_from(models.Square)
+            .where(models.Square.grid_id == grid_id, models.Square.status == "failed")
+        )
+        or 0
+    )

@@ -1,0 +1,81 @@
+"""Take one image and enter it in the record: where to stand, which optics, which row."""
+
+from ..db import models
+from ..db.journal import Entry
+from ..hardware.records import Acquired, Affine, Shot, StagePosition
+from ..protocols.preset import Level
+from ..targeting.frames import carry, identity, invert
+from .night import Night
+from .worker import Look
+
+
+def frame_of(grid: models.Grid) -> Affine:
+    """Give the affine from stage µm at the first load to stage µm now."""
+    if grid.frame is None:
+        return identity()
+    (a, b, c), (d, e, f) = grid.frame
+    return ((a, b, c), (d, e, f))
+
+
+def to_stage(grid: models.Grid, x_um: float, y_um: float) -> tuple[float, float]:
+    """Bring a recorded position to where it is on the stage now."""
+    return carry(frame_of(grid), x_um, y_um)
+
+
+def from_stage(grid: models.Grid, x_um: float, y_um: float) -> tuple[float, float]:
+    """Bring a place on the stage now to the frame that the record keeps."""
+    return carry(invert(frame_of(grid)), x_um, y_um)
+
+
+def survey(night: Night, level: Level, name: str, target: StagePosition) -> Acquired:
+    """Go somewhere and take a low-dose image."""
+    night.column.use(night.preset(level))
+    night.column.go_to(target)
+    return night.column.acquire(Shot(night.preset(level)), name)
+
+
+def keep(night: Night, entry: Entry, acquired: Acquired, of_kind: str, of_id: int, kind: str = "survey") -> int | None:
+    """Enter an acquired image in the record; None for a replay's image without pixels."""
+    if acquired.path is None:
+        return None
+    stage, shift = acquired.stage, acquired.image_shift
+    row = night.images.add_file(
+        entry.db,
+        session_id=night.me.id,
+        of_kind=of_kind,
+        of_id=of_id,
+        kind=kind,
+        name=acquired.name,
+        path=acquired.path,
+        pixel_size_a=acquired.pixel_size_a,
+        image_to_stage=acquired.image_to_stage,
+        preset=acquired.preset,
+        dose_e_per_a2=acquired.dose_e_per_a2,
+        mean_counts=acquired.mean_counts,
+        scope={
+            "stage_um": [stage.x_um, stage.y_um, stage.z_um],
+            "alpha_deg": stage.alpha_deg,
+            "image_shift_um": [shift.x_um, shift.y_um],
+            "defocus_um": acquired.defocus_um,
+            **acquired.details,
+        },
+        taken_at=acquired.started_at,
+    )
+    entry.db.flush()
+    return row.id
+
+
+def look_at(acquired: Acquired) -> Look:
+    """Give an acquired image to a worker."""
+    return Look(acquired.path, acquired.pixel_size_a, acquired.image_to_stage, acquired.name)
+
+
+def look_again(night: Night, image_id: int) -> Look:
+    """Give a recorded image to a worker."""
+    with night.journal.read() as db:
+        row = db.get_one(models.ImageRow, image_id)
+    affine: Affine | None = None
+    if row.image_to_stage is not None:
+        (a, b, c), (d, e, f) = row.image_to_stage
+        affine = ((a, b, c), (d, e, f))
+    return Look(night.images.path_of(row), row.pixel_size_a, affine, row.name)

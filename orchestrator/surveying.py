@@ -1,0 +1,517 @@
+"""Low-dose surveys, each done again after a crash: atlas, re-registration, squares, square images, holes."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+
+from ..db import models
+from ..db.journal import Entry
+from ..detectors.records import FoundHole, FoundSquare, HoleDetections, Lattice, SquareDetections
+from ..hardware.errors import FocusFailed, GridFault, TargetFault
+from ..hardware.records import Acquired, Affine, StagePosition
+from ..imaging.ice import ice_nm
+from ..imaging.records import Reregistration
+from ..protocols.grid_types import HOLE_TYPES
+from ..targeting.frames import apply, carry
+from . import guarding, remaining, worker
+from .flow import Phase
+from .night import Night
+from .shooting import from_stage, keep, look_again, look_at, survey, to_stage
+
+Move = tuple[Phase, str]
+RECENTRE_WITHIN = 0.08
+"""A square whose middle is off by more than this share of the view is gone to again."""
+RECENTRES = 2
+
+
+# the atlas
+
+
+def take_atlas(night: Night) -> Move:
+    """Take the tiles that are missing, join them."""
+    grid = night.grid()
+    guarding.check(night)
+    atlas = _atlas_row(night, grid)
+    for tile in _tiles(night, atlas):
+        _take_tile(night, grid, tile)
+    if atlas.status != "done":
+        _join(night, grid, atlas)
+    after = Phase.REGISTER if grid.loads > 1 else Phase.FIND_SQUARES
+    return after, f"slot {grid.slot} ({grid.name})"
+
+
+def _atlas_row(night: Night, grid: models.Grid) -> models.Atlas:
+    with night.journal.read() as db:
+        atlas = remaining.present_atlas(db, grid)
+    if atlas is not None:
+        return atlas
+    with night.journal.write(grid_id=grid.id) as entry:
+        atlas = models.Atlas(grid_id=grid.id, load_number=grid.loads)
+        entry.db.add(atlas)
+        entry.db.flush()
+        for number, (row, col, x_um, y_um) in enumerate(_tile_places(night), start=1):
+            entry.db.add(
+                models.Tile(atlas_id=atlas.id, number=number, row=row, col=col, stage_x_um=x_um, stage_y_um=y_um)
+            )
+        entry.say("atlas_planned", f"atlas of slot {grid.slot} planned", atlas_id=atlas.id)
+    return atlas
+
+
+def _tile_places(night: Night) -> list[tuple[int, int, float, float]]:
+    """Plan the tiles, centred on the stage's origin, to and fro so that no move is long."""
+    plan, preset = night.plan.atlas, night.preset("atlas")
+    step = (1 - plan.overlap_fraction) * preset.pixel_size_a * 1e-4
+    places = []
+    for row in range(plan.tiles_y):
+        cols = range(plan.tiles_x) if row % 2 == 0 else range(plan.tiles_x - 1, -1, -1)
+        for col in cols:
+            x_um = (col - (plan.tiles_x - 1) / 2) * step * preset.cols_px
+            y_um = (row - (plan.tiles_y - 1) / 2) * step * preset.rows_px
+            places.append((row, col, x_um, y_um))
+    return places
+
+
+def _tiles(night: Night, atlas: models.Atlas) -> Sequence[models.Tile]:
+    with night.journal.read() as db:
+        return db.scalars(
+            select(models.Tile)
+            .where(models.Tile.atlas_id == atlas.id, models.Tile.status == "planned")
+            .order_by(models.Tile.number)
+        ).all()
+
+
+def _take_tile(night: Night, grid: models.Grid, tile: models.Tile) -> None:
+    """Take one tile; one that the stage cannot reach is left out."""
+    name = f"g{grid.slot:02}-atlas{grid.loads}-t{tile.number:02}"
+    place = StagePosition(tile.stage_x_um, tile.stage_y_um, night.plan.atlas.starting_height_um)
+
+    def act(_: Mapping[str, Any]) -> Acquired | None:
+        try:
+            return survey(night, "atlas", name, place)
+        except TargetFault as error:
+            guarding.note_fault(night, error, "leave-tile-out", name)
+            return None
+
+    def record(entry: Entry, acquired: Acquired | None) -> None:
+        row = entry.db.get_one(models.Tile, tile.id)
+        row.status = "failed" if acquired is None else "done"
+        if acquired is not None:
+            row.image_id = keep(night, entry, acquired, "tile", tile.id)
+        entry.say("tile_taken", f"tile {tile.number} of slot {grid.slot}", tile_id=tile.id)
+
+    night.journal.step(f"grid {grid.slot} load {grid.loads} tile {tile.number}", "atlas", act, record, grid_id=grid.id)
+
+
+def _join(night: Night, grid: models.Grid, atlas: models.Atlas) -> None:
+    """Stitch the tiles by what their overlaps show, the stage as prior."""
+    name = f"g{grid.slot:02}-atlas{grid.loads}"
+    with night.journal.read() as db:
+        tiles = db.scalars(
+            select(models.Tile)
+            .where(models.Tile.atlas_id == atlas.id, models.Tile.status == "done")
+            .order_by(models.Tile.number)
+        ).all()
+    if not tiles:
+        raise GridFault(f"no tile of the atlas of slot {grid.slot} could be taken; the grid is left")
+    looks = [look_again(night, tile.image_id) for tile in tiles if tile.image_id is not None]
+
+    def act(_: Mapping[str, Any]) -> worker.Mosaic | None:
+        if not looks:
+            return None
+        out = night.folder / "images" / f"{name}.mrc"
+        return night.analyst.now(worker.stitch_tiles, looks, out, latency_s=night.plan.analysis.find_squares_s / 2)
+
+    def record(entry: Entry, mosaic: worker.Mosaic | None) -> None:
+        row = entry.db.get_one(models.Atlas, atlas.id)
+        row.status = "done"
+        if mosaic is not None:
+            _record_mosaic(night, entry, row, tiles, mosaic, name)
+        entry.say("atlas_joined", f"atlas of slot {grid.slot} joined from {len(tiles)} tiles", atlas_id=atlas.id)
+
+    night.journal.step(f"grid {grid.slot} load {grid.loads} stitch", "find squares", act, record, grid_id=grid.id)
+
+
+def _record_mosaic(
+    night: Night, entry: Entry, row: models.Atlas, tiles: Sequence[models.Tile], mosaic: worker.Mosaic, name: str
+) -> None:
+    for tile, (offset_row, offset_col) in zip(tiles, mosaic.offsets_px, strict=True):
+        kept = entry.db.get_one(models.Tile, tile.id)
+        kept.offset_row_px, kept.offset_col_px = float(offset_row), float(offset_col)
+    image = night.images.add_file(
+        entry.db,
+        session_id=night.me.id,
+        of_kind="atlas",
+        of_id=row.id,
+        kind="stitched",
+        name=name,
+        path=mosaic.path,
+        pixel_size_a=mosaic.pixel_size_a,
+        image_to_stage=mosaic.image_to_stage,
+        preset="atlas",
+        scope={"residual_px": mosaic.residual_px, "overlaps_used": mosaic.overlaps_used},
+        taken_at=entry.at,
+    )
+    entry.db.flush()
+    row.image_id = image.id
+
+
+def register(night: Night) -> Move:
+    """Find where a grid lies that was loaded again, by its two atlases."""
+    grid = night.grid()
+    with night.journal.read() as db:
+        atlases = db.scalars(
+            select(models.Atlas).where(models.Atlas.grid_id == grid.id).order_by(models.Atlas.id)
+        ).all()
+    first, now = atlases[0].image_id, atlases[-1].image_id
+    if first is None or now is None:
+        return Phase.CHOOSE_SQUARES, f"slot {grid.slot} ({grid.name})"
+    looks = look_again(night, first), look_again(night, now)
+
+    def act(_: Mapping[str, Any]) -> Reregistration:
+        return night.analyst.now(worker.find_frame, *looks, latency_s=night.plan.analysis.find_squares_s)
+
+    def record(entry: Entry, found: Reregistration) -> None:
+        row = entry.db.get_one(models.Grid, grid.id)
+        if found.frame is None:
+            entry.say("not_registered", f"slot {grid.slot} could not be found again: {found.reason}")
+            return
+        row.frame = [list(line) for line in found.frame]
+        text = f"slot {grid.slot} lies {found.rotation_deg:+.1f}° from before, sure to {found.confidence:.0%}"
+        entry.say("registered", text, rotation_deg=found.rotation_deg, confidence=found.confidence)
+
+    night.journal.step(f"grid {grid.slot} load {grid.loads} register", "find squares", act, record, grid_id=grid.id)
+    with night.journal.read() as db:
+        text = db.scalar(
+            select(models.Event.text)
+            .where(
+                models.Event.kind == "not_registered",
+                models.Event.step_key == f"grid {grid.slot} load {grid.loads} register",
+            )
+            .limit(1)
+        )
+    if text is not None:
+        raise GridFault(text)
+    return Phase.CHOOSE_SQUARES, f"slot {grid.slot} ({grid.name})"
+
+
+# squares
+
+
+def find_squares(night: Night) -> Move:
+    """Find and classify the squares on the atlas."""
+    grid = night.grid()
+    with night.journal.read() as db:
+        atlas = remaining.present_atlas(db, grid)
+    image_id = None if atlas is None else atlas.image_id
+    look = (
+        worker.Look(None, None, None, f"g{grid.slot:02}-atlas{grid.loads}")
+        if image_id is None
+        else look_again(night, image_id)
+    )
+    choice, latency_s = night.plan.squares.finder, night.plan.analysis.find_squares_s
+
+    def act(_: Mapping[str, Any]) -> SquareDetections:
+        return night.analyst.now(worker.find_squares, choice.use, choice.options(), look, latency_s=latency_s)
+
+    def record(entry: Entry, found: SquareDetections) -> None:
+        row = entry.db.get_one(models.Grid, grid.id)
+        row.angle_deg = found.grid_angle_deg
+        row.reason = "" if found.squares else f"no square found: {found.reason or 'the finder gave no reason'}"
+        for number, square in enumerate(found.squares, start=1):
+            entry.db.add(_square_row(grid, number, square, look))
+        entry.say("squares_found", f"{len(found.squares)} squares on slot {grid.slot}", count=len(found.squares))
+
+    night.journal.step(f"grid {grid.slot} find squares", "find squares", act, record, grid_id=grid.id)
+    with night.journal.read() as db:
+        any_found = bool(remaining.squares_of(db, grid.id))
+    if night.plan.depth == "atlas" or not any_found:
+        return Phase.LEAVE_GRID, "atlas done" if any_found else "no square found"
+    return Phase.CHOOSE_SQUARES, f"slot {grid.slot} ({grid.name})"
+
+
+UNIT_UM: Affine = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+"""Frame of a finder that answers in µm because there are no pixels."""
+
+
+def _square_row(grid: models.Grid, number: int, square: FoundSquare, look: worker.Look) -> models.Square:
+    affine = look.image_to_stage or UNIT_UM
+    x_um, y_um = carry(affine, square.row_px, square.col_px)
+    um_per_px = 1.0 if look.pixel_size_a is None else look.pixel_size_a * 1e-4
+    corners = apply(affine, np.asarray(square.corners_px, dtype=float))
+    return models.Square(
+        grid_id=grid.id,
+        number=number,
+        stage_x_um=x_um,
+        stage_y_um=y_um,
+        corners_um=[[float(x), float(y)] for x, y in corners],
+        area_um2=square.area_px * um_per_px**2,
+        mean=square.mean,
+        score=square.score,
+        category=square.category.value,
+        partial=square.partial,
+        features={name: float(value) for name, value in square.features.items()},
+    )
+
+
+def survey_square(night: Night) -> Move:
+    """Go to the square, bring it to height, image it, and go again if it is not in the middle."""
+    grid, square = night.grid(), night.square()
+    if square.status not in ("chosen", "surveyed"):
+        return Phase.NEXT_SQUARE, "the next square"
+    guarding.check(night)
+    key = f"grid {grid.slot} square {square.number}"
+    night.journal.step(
+        f"{key} height",
+        "height",
+        lambda _: _height(night, grid, square),
+        lambda entry, height_um: _record_height(entry, square, height_um),
+        grid_id=grid.id,
+    )
+    square = night.square()
+    night.journal.step(
+        f"{key} image",
+        "square",
+        lambda _: _image_square(night, grid, square),
+        lambda entry, views: _record_views(night, entry, grid, square, views),
+        grid_id=grid.id,
+    )
+    return Phase.FIND_HOLES, f"square {square.number}"
+
+
+def _record_height(entry: Entry, square: models.Square, height_um: float) -> None:
+    entry.db.get_one(models.Square, square.id).stage_z_um = height_um
+    entry.say("height_found", f"square {square.number} stands at z = {height_um:.1f} µm", square_id=square.id)
+
+
+def _height(night: Night, grid: models.Grid, square: models.Square) -> float:
+    """Find the eucentric height; an answer too far from the last one is asked for again, then refused."""
+    plan = night.plan.height
+    x_um, y_um = to_stage(grid, square.stage_x_um, square.stage_y_um)
+    before_um = _last_height(night, grid)
+    night.column.use(night.preset("square"))
+    night.column.go_to(StagePosition(x_um, y_um, before_um))
+    for _ in range(plan.attempts):
+        height_um = night.column.eucentric_height(plan.method)
+        if abs(height_um - before_um) <= plan.max_change_um:
+            return height_um
+        night.column.go_to(StagePosition(x_um, y_um, before_um))
+    raise FocusFailed(
+        f"square {square.number}: the height came out {height_um - before_um:+.0f} µm from the last one, "
+        f"{plan.attempts} times; the square is left"
+    )
+
+
+def _last_height(night: Night, grid: models.Grid) -> float:
+    """Give the height of the last square of this grid, or where the atlas was taken."""
+    with night.journal.read() as db:
+        heights = [s.stage_z_um for s in remaining.squares_of(db, grid.id) if s.stage_z_um is not None]
+    return float(np.median(heights)) if heights else night.plan.atlas.starting_height_um
+
+
+@dataclass(frozen=True, slots=True)
+class SquareViews:
+    """Images of one square, the last one centred; and how far the square was from where the atlas put it."""
+
+    views: tuple[Acquired, ...]
+    tiles: tuple[Acquired, ...]
+    correction_um: tuple[float, float]
+    sure: float
+
+
+def _image_square(night: Night, grid: models.Grid, square: models.Square) -> SquareViews:
+    x_um, y_um = to_stage(grid, square.stage_x_um, square.stage_y_um)
+    z_um = square.stage_z_um or 0.0
+    name = f"g{grid.slot:02}-s{square.number:03}"
+    views: list[Acquired] = []
+    off_x = off_y = sure = 0.0
+    for attempt in range(RECENTRES + 1):
+        view = survey(night, "square", f"{name}-v{attempt}", StagePosition(x_um + off_x, y_um + off_y, z_um))
+        views.append(view)
+        middle = night.analyst.now(worker.find_opening, look_at(view), latency_s=0.5) if view.path else None
+        if middle is None:
+            break
+        sure = middle[2]
+        seen_x, seen_y = carry(view.image_to_stage, middle[0], middle[1])
+        step_x, step_y = seen_x - view.stage.x_um, seen_y - view.stage.y_um
+        preset = night.preset("square")
+        view_um = min(preset.rows_px, preset.cols_px) * preset.pixel_size_a * 1e-4
+        if math.hypot(step_x, step_y) < RECENTRE_WITHIN * view_um or sure < 0.3 or attempt == RECENTRES:
+            break
+        off_x, off_y = off_x + step_x, off_y + step_y
+    tiles = _square_tiles(night, name, StagePosition(x_um + off_x, y_um + off_y, z_um))
+    return SquareViews(tuple(views), tiles, (off_x, off_y), sure)
+
+
+def _square_tiles(night: Night, name: str, middle: StagePosition) -> tuple[Acquired, ...]:
+    """Take the tiles of a square that one view does not hold; none for the usual single view."""
+    plan, preset = night.plan.squares, night.preset("square")
+    if plan.tiles_x * plan.tiles_y == 1:
+        return ()
+    step_um = 0.9 * preset.pixel_size_a * 1e-4
+    tiles = []
+    for row in range(plan.tiles_y):
+        for col in range(plan.tiles_x):
+            place = StagePosition(
+                middle.x_um + (col - (plan.tiles_x - 1) / 2) * step_um * preset.cols_px,
+                middle.y_um + (row - (plan.tiles_y - 1) / 2) * step_um * preset.rows_px,
+                middle.z_um,
+            )
+            tiles.append(survey(night, "square", f"{name}-t{row}{col}", place))
+    return tuple(tiles)
+
+
+def _record_views(night: Night, entry: Entry, grid: models.Grid, square: models.Square, seen: SquareViews) -> None:
+    row = entry.db.get_one(models.Square, square.id)
+    ids = [keep(night, entry, view, "square", square.id) for view in (*seen.views, *seen.tiles)]
+    row.image_id = ids[len(seen.views) - 1]
+    row.correction_x_um, row.correction_y_um = seen.correction_um
+    row.status = "surveyed"
+    distance_um = math.hypot(*seen.correction_um)
+    text = f"square {square.number} imaged; it stood {distance_um:.1f} µm from where the atlas put it"
+    entry.say("square_imaged", text, square_id=square.id, images=ids, tiles=ids[len(seen.views) :])
+
+
+# holes
+
+
+def find_holes(night: Night) -> Move:
+    """Find the holes on the square's image."""
+    grid, square = night.grid(), night.square()
+    if square.status != "surveyed":
+        return Phase.NEXT_SQUARE, "the next square"
+    choice, latency_s = night.plan.holes.finder, night.plan.analysis.find_holes_s
+    name = f"g{grid.slot:02}-s{square.number:03}"
+    look = worker.Look(None, None, None, name) if square.image_id is None else _square_look(night, grid, square)
+
+    def act(_: Mapping[str, Any]) -> HoleDetections:
+        options = {**hole_sizes(night, choice.use, grid), **choice.options()}
+        return night.analyst.now(worker.find_holes, choice.use, options, look, latency_s=latency_s)
+
+    def record(entry: Entry, found: HoleDetections) -> None:
+        row = entry.db.get_one(models.Square, square.id)
+        _record_holes(night, entry, grid, row, found, look)
+
+    night.journal.step(
+        f"grid {grid.slot} square {square.number} find holes", "find holes", act, record, grid_id=grid.id
+    )
+    if night.square().status != "surveyed":
+        return Phase.NEXT_SQUARE, "no holes on this square"
+    return Phase.CHOOSE_HOLES, f"square {square.number}"
+
+
+def _square_look(night: Night, grid: models.Grid, square: models.Square) -> worker.Look:
+    """Give the square's image, joined from its tiles where it has several."""
+    with night.journal.read() as db:
+        body = db.scalar(
+            select(models.Event.body)
+            .where(
+                models.Event.kind == "square_imaged",
+                models.Event.step_key == f"grid {grid.slot} square {square.number} image",
+            )
+            .order_by(models.Event.id.desc())
+            .limit(1)
+        )
+    tiles = [] if body is None else [look_again(night, n) for n in body["tiles"] if n is not None]
+    if not tiles or square.image_id is None:
+        return look_again(night, square.image_id or 0)
+    return _joined_square(night, grid, square, tiles)
+
+
+def _joined_square(night: Night, grid: models.Grid, square: models.Square, tiles: Sequence[worker.Look]) -> worker.Look:
+    name = f"g{grid.slot:02}-s{square.number:03}-joined"
+    out = night.folder / "images" / f"{name}.mrc"
+
+    def record(entry: Entry, mosaic: worker.Mosaic) -> None:
+        image = night.images.add_file(
+            entry.db,
+            session_id=night.me.id,
+            of_kind="square",
+            of_id=square.id,
+            kind="stitched",
+            name=name,
+            path=mosaic.path,
+            pixel_size_a=mosaic.pixel_size_a,
+            image_to_stage=mosaic.image_to_stage,
+            preset="square",
+            taken_at=entry.at,
+        )
+        entry.db.flush()
+        entry.db.get_one(models.Square, square.id).image_id = image.id
+        entry.say("square_joined", f"square {square.number} joined from {len(tiles)} tiles", square_id=square.id)
+
+    night.journal.step(
+        f"grid {grid.slot} square {square.number} stitch",
+        "find holes",
+        lambda _: night.analyst.now(worker.stitch_tiles, tiles, out, latency_s=night.plan.analysis.find_holes_s / 2),
+        record,
+        grid_id=grid.id,
+    )
+    return look_again(night, night.square().image_id or 0)
+
+
+def _record_holes(
+    night: Night, entry: Entry, grid: models.Grid, row: models.Square, found: HoleDetections, look: worker.Look
+) -> None:
+    if not found.holes:
+        row.status, row.reason = "done", f"no holes found: {found.reason or 'the finder gave no reason'}"
+        entry.say("no_holes_found", f"square {row.number}: {row.reason}", square_id=row.id)
+        return
+    row.vacuum_counts = _vacuum_counts(night)
+    row.lattice = None if found.lattice is None else _lattice_um(found.lattice, look)
+    for number, hole in enumerate(found.holes, start=1):
+        entry.db.add(_hole_row(night, grid, row, number, hole, look))
+    text = f"{len(found.holes)} holes on square {row.number}"
+    entry.say("holes_found", text, square_id=row.id, count=len(found.holes))
+
+
+def _vacuum_counts(night: Night) -> float:
+    """Give the counts per pixel that the square preset's dose makes with nothing in the beam."""
+    preset = night.preset("square")
+    return preset.dose_e_per_a2 * preset.pixel_size_a**2
+
+
+def _lattice_um(lattice: Lattice, look: worker.Look) -> dict[str, Any]:
+    """Give the lattice's basis in the stage's frame."""
+    (a, b, _), (c, d, _) = look.image_to_stage or UNIT_UM
+    linear = np.array([[a, b], [c, d]])
+    a_um, b_um = linear @ np.asarray(lattice.a_px), linear @ np.asarray(lattice.b_px)
+    return {
+        "kind": lattice.kind.value,
+        "a_um": [float(v) for v in a_um],
+        "b_um": [float(v) for v in b_um],
+        "origin_px": list(lattice.origin_px),
+        "confidence": lattice.confidence,
+    }
+
+
+def _hole_row(
+    night: Night, grid: models.Grid, square: models.Square, number: int, hole: FoundHole, look: worker.Look
+) -> models.Hole:
+    x_um, y_um = from_stage(grid, *carry(look.image_to_stage or UNIT_UM, hole.row_px, hole.col_px))
+    um_per_px = 1.0 if look.pixel_size_a is None else look.pixel_size_a * 1e-4
+    ice: float | None = None
+    if hole.mean > 0 and square.vacuum_counts and look.path is not None:
+        ice = ice_nm(hole.mean, square.vacuum_counts, night.plan.analysis.mean_free_path_nm)
+    return models.Hole(
+        square_id=square.id,
+        number=number,
+        stage_x_um=x_um,
+        stage_y_um=y_um,
+        radius_um=hole.radius_px * um_per_px,
+        score=hole.score,
+        site=hole.status.value,
+        features={"mean": float(hole.mean), **{name: float(value) for name, value in hole.features.items()}},
+        ice_nm=ice,
+    )
+
+
+def hole_sizes(night: Night, finder: str, grid: models.Grid) -> dict[str, float]:
+    """Give the built-in finder what the cassette says of the film: hole diameter and pitch."""
+    film = HOLE_TYPES.get(grid.hole_type)
+    if finder != "lattice-holes" or film is None or not film.hole_um or not film.pitch_um:
+        return {}
+    return {"hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}

@@ -1,0 +1,110 @@
+"""What runs in a worker process: finders, stitching, the verdict. Paths and frozen records in, frozen records out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..detectors.centre import centre_of_opening
+from ..detectors.records import HoleDetections, HoleFinder, SquareDetections, SquareFinder
+from ..files.mrc import read_image, write_mrc
+from ..hardware.records import Affine, Image
+from ..imaging.recorded import judge_recorded
+from ..imaging.records import MicrographVerdict, Reregistration
+from ..imaging.registration import reregister
+from ..imaging.stitching import stitch
+from ..imaging.verdict import judge
+from . import plugins
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An image to look at: where its pixels are (None in a replay without any) and what is known of it."""
+
+    path: Path | None
+    pixel_size_a: float | None
+    image_to_stage: Affine | None
+    name: str
+
+    def image(self) -> Image:
+        """Read the pixels."""
+        if self.path is None:
+            return Image(np.zeros((1, 1), np.float32), self.pixel_size_a, self.image_to_stage, self.name)
+        pixels, pixel_size_a = read_image(self.path)
+        return Image(pixels, self.pixel_size_a or pixel_size_a, self.image_to_stage, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Mosaic:
+    """A stitched atlas on disk."""
+
+    path: Path
+    offsets_px: tuple[tuple[float, float], ...]
+    image_to_stage: Affine
+    pixel_size_a: float
+    residual_px: float
+    overlaps_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Optics:
+    """What the verdict on a micrograph must know of the microscope."""
+
+    voltage_kv: float
+    cs_mm: float
+    amplitude_contrast: float
+    mean_free_path_nm: float
+
+
+def stitch_tiles(tiles: Sequence[Look], out: Path) -> Mosaic:
+    """Join tiles and write the mosaic."""
+    joined = stitch([tile.image() for tile in tiles])
+    write_mrc(out, joined.pixels, joined.pixel_size_a)
+    return Mosaic(
+        out, joined.offsets_px, joined.image_to_stage, joined.pixel_size_a, joined.residual_px, joined.overlaps_used
+    )
+
+
+def find_squares(use: str, options: Mapping[str, Any], look: Look) -> SquareDetections:
+    """Find squares with the finder of this name."""
+    finder: SquareFinder = plugins.load("epicycle.detectors", use)(options)
+    return finder.find(look.image())
+
+
+def find_holes(use: str, options: Mapping[str, Any], look: Look) -> HoleDetections:
+    """Find holes with the finder of this name."""
+    finder: HoleFinder = plugins.load("epicycle.detectors", use)(options)
+    return finder.find(look.image())
+
+
+def find_opening(look: Look) -> tuple[float, float, float] | None:
+    """Find the middle of the mesh opening in view."""
+    return centre_of_opening(look.image())
+
+
+def find_frame(first: Look, now: Look) -> Reregistration:
+    """Find where a reloaded grid lies."""
+    return reregister(first.image(), now.image())
+
+
+def judge_micrograph(look: Look, optics: Optics, expected_counts: float | None) -> MicrographVerdict:
+    """Judge an exposure by its frames."""
+    if look.path is None or look.pixel_size_a is None:
+        raise ValueError(f"{look.name} has no pixels to judge; a replay without pixels needs the judge `recorded`")
+    return judge(
+        look.path,
+        pixel_size_a=look.pixel_size_a,
+        voltage_kv=optics.voltage_kv,
+        cs_mm=optics.cs_mm,
+        amplitude_contrast=optics.amplitude_contrast,
+        expected_counts=expected_counts,
+        vacuum_counts=expected_counts,
+        mean_free_path_nm=optics.mean_free_path_nm,
+    )
+
+
+def judge_from_record(details: Mapping[str, Any]) -> MicrographVerdict:
+    """Take the verdict of a recorded session."""
+    return judge_recorded(details)
