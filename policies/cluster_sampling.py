@@ -53,23 +53,26 @@ class ClusterSampling:
         able = tuple(offer for offer in qualified.able if offer.id not in dark)
         rest = replace(qualified, able=able, refused={**qualified.refused, **dark})
         kind = _SIZE if squares else _BRIGHTNESS
-        taken, left = fill(view, rest, lambda offers: self._drawn(offers, kind, count - bool(dark), rng))
+        taken, left = fill(view, rest, lambda offers: self._drawn(offers, kind, count, 1 if dark else 0, rng))
         scores = {offer.id: score_of(offer) for offer in view.offers}
         return answer(view, taken, {**rest.refused, **left}, scores, f"drawn from groups of alike {kind.name}")
 
-    def _drawn(self, offers: Sequence[Offer], kind: "_Kind", count: int, rng: Generator) -> list[tuple[Offer, str]]:
-        """Order offers round by round: groups by lot, one of each."""
+    def _drawn(
+        self, offers: Sequence[Offer], kind: "_Kind", count: int, dropped: int, rng: Generator
+    ) -> list[tuple[Offer, str]]:
+        """Order offers round by round, groups by lot, one of each; the lowest ``dropped`` of ``count`` are out."""
         if not offers:
             return []
-        groups = equal_shares(offers, kind.value, count)
+        groups = equal_shares(offers, kind.value, count - dropped)
         queues = [self._queue(group, rng) for group in groups]
         ranked: list[tuple[Offer, str]] = []
         for turn in range(max(map(len, queues))):
             open_ = [place for place, queue in enumerate(queues) if turn < len(queue)]
             for place in rng.permutation(open_).tolist():
                 offer = queues[place][turn]
-                part = share_in_words(place, len(groups), kind.names)
-                ranked.append((offer, f"{self._rank(turn)} {part} by {kind.name} ({kind.said(offer)})"))
+                part = share_in_words(place + dropped, len(groups) + dropped, kind.names)
+                said = f"{kind.said(offer)}, score {score_of(offer):.2f}"
+                ranked.append((offer, f"{self._rank(turn)} {part} by {kind.name} ({said})"))
         return ranked
 
     def _queue(self, group: Sequence[Offer], rng: Generator) -> list[Offer]:

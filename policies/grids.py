@@ -5,7 +5,8 @@ from .qualifying import feature, score_of
 from .records import Choice, Offer, SessionView
 
 _FULL_MARK_A = 3.0
-"""A median fit this good or better counts in full; a coarser one in proportion."""
+"""A median fit this good or better counts in full, a coarser one less: what is usable is for the protocol to say, so the
+fit orders grids of about the same share rather than overrule it."""
 
 
 def rank_grids(view: SessionView) -> Choice:
@@ -20,9 +21,9 @@ def rank_grids(view: SessionView) -> Choice:
 
 
 def grid_score(offer: Offer) -> float:
-    """Give 0 to 1: the expected share of usable exposures (Laplace's rule) times how near the median fit is to 3 Å.
+    """Give 0 to 1: the expected share of usable exposures, weighted by their fits.
 
-    Without analysed exposures 0; a grid offered without those numbers keeps the score it came with.
+    The share is Laplace's (usable + 1) / (analysed + 2), the weight the root of 3 Å over the median fit. Without analysed exposures 0; a grid offered without those numbers keeps the score it came with.
     """
     analysed, usable = feature(offer, "analysed"), feature(offer, "usable")
     if analysed is None or usable is None:
@@ -30,7 +31,7 @@ def grid_score(offer: Offer) -> float:
     if analysed <= 0:
         return 0.0
     fit_a = feature(offer, "median_fit_a")
-    reach = min(1.0, _FULL_MARK_A / fit_a) if fit_a is not None and fit_a > 0 else 0.5
+    reach = min(1.0, _FULL_MARK_A / fit_a) ** 0.5 if fit_a is not None and fit_a > 0 else 0.5
     return (usable + 1) / (analysed + 2) * reach if usable > 0 else 0.0
 
 

@@ -87,13 +87,19 @@ def _in_turn(
         for place in reversed(range(len(queues))):
             if turn >= len(queues[place]):
                 continue
-            offer, part = queues[place][turn], share_in_words(place, len(queues), ("lowest", "middle", "highest"))
+            offer, part = queues[place][turn], _part(place, len(queues), view.question)
             if limits.per_group is not None and turn >= limits.per_group:
-                held[offer.id] = f"left: {limits.per_group} better of the {part} by score came first ({_score(offer)})"
+                held[offer.id] = f"left: {limits.per_group} better of {part} came first ({_score(offer)})"
             else:
                 rank = "best" if turn == 0 else f"number {turn + 1}"
-                ranked.append((offer, f"{rank} of the {part} by score ({_score(offer)})"))
+                ranked.append((offer, f"{rank} of {part} ({_score(offer)})"))
     return ranked
+
+
+def _part(place: int, count: int, question: str) -> str:
+    if count == 1:
+        return f"the {question} that qualify"
+    return f"the {share_in_words(place, count, ('lowest', 'middle', 'highest'))} by score"
 
 
 def _score(offer: Offer) -> str:
