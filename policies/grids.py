@@ -5,8 +5,8 @@ from .qualifying import feature, score_of
 from .records import Choice, Offer, SessionView
 
 _FULL_MARK_A = 3.0
-"""A median fit this good or better counts in full, a coarser one less: what is usable is for the protocol to say, so the
-fit orders grids of about the same share rather than overrule it."""
+"""A median fit this good or better counts in full, a coarser one less. What is usable is for the protocol to say: the fit
+orders grids of about the same share rather than overrule it."""
 
 
 def rank_grids(view: SessionView) -> Choice:
@@ -23,7 +23,8 @@ def rank_grids(view: SessionView) -> Choice:
 def grid_score(offer: Offer) -> float:
     """Give 0 to 1: the expected share of usable exposures, weighted by their fits.
 
-    The share is Laplace's (usable + 1) / (analysed + 2), the weight the root of 3 Å over the median fit. Without analysed exposures 0; a grid offered without those numbers keeps the score it came with.
+    The share is Laplace's (usable + 1) / (analysed + 2), the weight the root of 3 Å over the median fit. Without
+    analysed exposures 0; a grid offered without those numbers keeps the score it came with.
     """
     analysed, usable = feature(offer, "analysed"), feature(offer, "usable")
     if analysed is None or usable is None:
