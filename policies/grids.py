@@ -5,8 +5,8 @@ from .qualifying import feature, score_of
 from .records import Choice, Offer, SessionView
 
 _FULL_MARK_A = 3.0
-"""A median fit this good or better counts in full, a coarser one less. What is usable is for the protocol to say: the fit
-orders grids of about the same share rather than overrule it."""
+"""A median fit this good or better counts in full, a coarser one less. What is usable is for the protocol to say; the
+fit orders grids of about the same share."""
 
 
 def rank_grids(view: SessionView) -> Choice:
