@@ -45,6 +45,7 @@ __all__ = [
     "RecordNotWritable",
     "RecordOlder",
     "create_record",
+    "explain",
     "open_reader",
     "open_writer",
     "reading",
@@ -229,7 +230,8 @@ def _check_file(path: Path) -> None:
         raise RecordMissing(f"{path} is a folder; name the database file in it.")
     try:
         with path.open("rb") as file:
-            start = file.read(len(_MAGIC))
+            start = file.read(18)
+            size = file.seek(0, os.SEEK_END)
     except FileNotFoundError:
         raise RecordMissing(f"{path}: no such database; check the name.") from None
     except OSError as error:
@@ -237,8 +239,11 @@ def _check_file(path: Path) -> None:
         raise RecordNotReadable(f"{path} cannot be read ({why}); check that you may read it.") from error
     if not start:
         raise RecordCorrupt(f"{path} is empty, no night was ever written to it; name another or restore a backup.")
-    if start != _MAGIC:
+    if not start.startswith(_MAGIC):
         raise RecordCorrupt(f"{path} is not a database but some other file; name the night's .db file.")
+    page_bytes = int.from_bytes(start[16:18], "big")
+    if size % (65536 if page_bytes == 1 else page_bytes or 1):
+        raise RecordCorrupt(f"{path} is cut short ({size} bytes); restore the latest backup of the night.")
 
 
 def _reading_mode(path: Path) -> str:
@@ -250,14 +255,14 @@ def _reading_mode(path: Path) -> str:
         wal = path.with_name(path.name + "-wal")
         waiting = wal.exists() and wal.stat().st_size > 0
         if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-            raise _explained(path, error) from error
+            raise explain(path, error) from error
         if waiting:
             raise RecordNotReadable(
                 f"{path} has changes waiting in {wal.name}, and its folder is read-only; copy both elsewhere."
             ) from error
         return "ro&immutable=1"
     except sqlite3.DatabaseError as error:
-        raise _explained(path, error) from error
+        raise explain(path, error) from error
     return "ro"
 
 
@@ -270,11 +275,11 @@ def _check_contents(path: Path, raw: sqlite3.Connection, *, thorough: bool) -> s
             raise RecordCorrupt(f"{path} is {what}; name the night's .db file.")
         found = raw.execute("SELECT version_num FROM alembic_version").fetchone()
         if thorough and (said := raw.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise RecordCorrupt(f"{path} is damaged ({said}); restore the latest backup of the night.")
+            raise RecordCorrupt(f"{path} is damaged ({last_line(said)}); restore the latest backup of the night.")
         if found is None or found[0] not in schema.known():
             raise RecordNewer(_newer(path, raw, "unknown" if found is None else found[0]))
     except sqlite3.DatabaseError as error:
-        raise _explained(path, error) from error
+        raise explain(path, error) from error
     return str(found[0])
 
 
@@ -291,18 +296,18 @@ def _newer(path: Path, raw: sqlite3.Connection, revision: str) -> str:
 
 
 def _explainer(path: Path) -> Callable[[ExceptionContext], BaseException | None]:
-    def explain(context: ExceptionContext) -> BaseException | None:
+    def handle(context: ExceptionContext) -> BaseException | None:
         error = context.original_exception
         if not isinstance(error, sqlite3.Error):
             return None
-        explained = _explained(path, error)
+        explained = explain(path, error)
         return None if explained is error else explained
 
-    return explain
+    return handle
 
 
-def _explained(path: Path, error: sqlite3.Error) -> Exception:
-    """Answer the sentence for an error of SQLite; the error itself where it is the program's own."""
+def explain(path: Path, error: sqlite3.Error) -> Exception:
+    """Give the sentence for an error of SQLite; the error itself where none of ours says it better."""
     code = getattr(error, "sqlite_errorcode", None)
     said = str(error)
     match None if code is None else code & 0xFF:
@@ -319,6 +324,11 @@ def _explained(path: Path, error: sqlite3.Error) -> Exception:
                 f"{path} was locked by another process for {BUSY_TIMEOUT_MS // 1000} s; end that one and try again."
             )
     return error
+
+
+def last_line(said: str) -> str:
+    """Give the end of what SQLite's checks say, which is the finding itself."""
+    return said.strip().splitlines()[-1]
 
 
 def as_json(value: object) -> str:
