@@ -108,8 +108,10 @@ class Column:
         self._point = point
         self.on_restart = on_restart
         self.deadlines = deadlines or Deadlines()
+        self._slowest_s = 0.0
         self._seat = Seat()
         self._scope = self._ask(self._connect, self.deadlines.connect)
+        self._slowest_s = self.capabilities().slowest_call_s
 
     def close(self) -> None:
         """Give up the seat; the microscope stays as it is."""
@@ -235,6 +237,7 @@ class Column:
     # The seat
 
     def _do(self, act: str, call: Callable[[Microscope], T], deadline_s: float) -> T:
+        deadline_s = max(deadline_s, self._slowest_s)
         self._point(f"before {act}")
         try:
             answer = self._ask(lambda: call(self._scope), deadline_s)

@@ -94,9 +94,17 @@ def drain(night: Night) -> None:
     night.journal.step(
         f"wait for analysis {waits + 1}",
         "wait for analysis",
-        lambda _: [_enter(night, judged) for judged in night.analyst.drain()],
-        lambda entry, entered: _said_waited(entry, len(entered)),
+        lambda _: _enter_all(night),
+        _said_waited,
     )
+
+
+def _enter_all(night: Night) -> int:
+    count = 0
+    for judged in night.analyst.drain():
+        _enter(night, judged)
+        count += 1
+    return count
 
 
 def _said_waited(entry: Entry, count: int) -> None:

@@ -189,11 +189,11 @@ def _said_parked(entry: Entry) -> None:
 def _bring_home(night: Night) -> str:
     """Unload the grid on the stage; if that fails it is left there, and the record says so."""
     try:
-        slot = night.column.loaded()
-        if slot is None:
+        here = night.column.loaded()
+        if here is None:
             return "every grid is in its slot"
         night.journal.step(
-            "unload last", "unload", lambda _: night.column.unload(), lambda entry, _: _said_home(entry, slot)
+            "unload last", "unload", lambda _: night.column.unload(), lambda entry, _: _said_home(entry, here)
         )
         slot = night.column.loaded()
     except EpicycleError as error:

@@ -2,7 +2,7 @@
 
 from ..db import models
 from ..protocols.errors import EpicycleError
-from . import choosing, commands, exposing, guarding, judging, loading, mending, surveying
+from . import atlas, centring, choosing, commands, exposing, guarding, judging, loading, mending, surveying
 from .flow import FLOW, Phase
 from .halting import Halt
 from .night import Night
@@ -46,11 +46,11 @@ def _do(night: Night) -> Move:
         case Phase.LOAD_GRID:
             return loading.load_grid(night)
         case Phase.TAKE_ATLAS:
-            return surveying.take_atlas(night)
+            return atlas.take_atlas(night)
         case Phase.REGISTER:
-            return surveying.register(night)
+            return atlas.register(night)
         case Phase.FIND_SQUARES:
-            return surveying.find_squares(night)
+            return atlas.find_squares(night)
         case Phase.CHOOSE_SQUARES:
             return choosing.choose_squares(night)
         case Phase.NEXT_SQUARE:
@@ -64,7 +64,7 @@ def _do(night: Night) -> Move:
         case Phase.NEXT_GROUP:
             return exposing.next_group(night)
         case Phase.CENTRE_GROUP:
-            return exposing.centre_group(night)
+            return centring.centre_group(night)
         case Phase.EXPOSE:
             return exposing.expose(night)
         case Phase.LEAVE_GRID:

@@ -8,6 +8,9 @@ from ..targeting.frames import carry, identity, invert
 from .night import Night
 from .worker import Look
 
+UNIT_UM: Affine = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+"""Frame of a finder that answers in µm because there are no pixels."""
+
 
 def frame_of(grid: models.Grid) -> Affine:
     """Give the affine from stage µm at the first load to stage µm now."""
