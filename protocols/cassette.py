@@ -20,9 +20,16 @@ class CassetteGrid(Part):
         examples=["apoferritin_1"],
         description="Name of the grid, at most 60 letters, digits, _ . + and -; it becomes part of file names.",
     )
-    hole_type: str = Field(default="", description="Support film, for example R1.2/1.3; empty means not known.")
-    mesh: str = Field(default="", description="Mesh: 200, 300, 400 or 50Hex; empty means not known.")
-    material: str = Field(default="", description="Metal or film material: Carbon or Gold; empty means not known.")
+    hole_type: str = Field(
+        default="", examples=["R1.2/1.3"], description="Support film, one of those listed; empty means not known."
+    )
+    mesh: str = Field(
+        default="",
+        examples=["300"],
+        description="Mesh: 200, 300, 400 or 50Hex; empty means not known.",
+        json_schema_extra={"type": ["string", "integer"]},
+    )
+    material: str = Field(default="", examples=["Gold"], description="Material: Carbon or Gold; empty means not known.")
     note: str = Field(default="", max_length=10000, description="Anything worth reading beside this grid's results.")
     squares_per_grid: int | None = Field(
         default=None,
@@ -66,17 +73,16 @@ class Cassette(Part):
     def _each_slot_and_name_once(self) -> "Cassette":
         if not self.slots:
             raise impossible("slots", "the cassette holds no grids; list at least one with its slot and name")
-        seen: dict[int | str, int] = {}
+        seen: dict[int | str, CassetteGrid] = {}
         for index, grid in enumerate(self.slots):
             for key, value in (("slot", grid.slot), ("name", grid.name)):
-                if value in seen:
-                    other = self.slots[seen[value]]
+                other = seen.setdefault(str(value).casefold() if key == "name" else value, grid)
+                if other is not grid:
                     raise impossible(
                         f"slots.{index}.{key}",
                         f"{key} {value} is given twice, to {other.name} (slot {other.slot}) and to {grid.name} (slot "
                         f"{grid.slot}); give each grid its own",
                     )
-                seen[value] = index
         return self
 
     def grid_in(self, slot: int) -> CassetteGrid | None:

@@ -13,8 +13,9 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from .errors import BadInput
 from .words import Path, dotted
 
-LARGEST_BYTES = 1_000_000
-MOST_VALUES = 20_000
+LARGEST_BYTES = 500_000
+MOST_VALUES = 5_000
+LARGEST_NUMBER = 1e300
 _TAG = "tag:yaml.org,2002:"
 _START = {
     "protocol": "start from a shipped one, `epicycle protocols show screening-default` prints it",
@@ -194,9 +195,12 @@ class _Reader:
         if tag not in ("int", "float", "bool", "null"):
             raise self._refuse(node, path, f"has the tag {tag}; tags are not used here, drop it")
         try:
-            return self._constructor.construct_object(node, deep=True)
+            found = self._constructor.construct_object(node, deep=True)
+            if found is None or abs(found) < LARGEST_NUMBER:
+                return found
         except (ValueError, ArithmeticError, YAMLError):
-            raise self._refuse(node, path, f"is {text[:40]!r}, which is not a number that can be used") from None
+            pass
+        raise self._refuse(node, path, f"is {text[:40]!r}, which is not a number that can be used")
 
     def _text(self, node: Node, path: Path) -> str:
         text = str(node.value)

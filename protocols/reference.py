@@ -13,6 +13,7 @@ from .cassette import Cassette
 from .changing import FIXED
 from .grid_types import HOLE_TYPES, MATERIALS, MESHES
 from .part import PluginChoice
+from .preset import Preset
 from .screening import ScreeningProtocol
 from .words import SMARTSCOPE, accepted, is_list, section_of
 
@@ -40,16 +41,17 @@ def reference() -> str:
 
 
 def _sections(model: type[BaseModel], above: str) -> Iterator[str]:
-    """Give the table of a model's fields, then the sections that it holds."""
+    """Give the table of a model's fields, then the sections that it holds; alike ones share a table."""
     rows = [_row(f"{above}{name}", info) for name, info in model.model_fields.items()]
     yield "\n".join(["| field | accepted | default | meaning |", "|---|---|---|---|", *rows, ""])
+    alike: dict[type[BaseModel], list[str]] = {}
     for name, info in model.model_fields.items():
         section = section_of(info.annotation)
-        if section is None or issubclass(section, PluginChoice):
-            continue
-        here = f"{above}{name}{'[]' if is_list(info.annotation) else ''}"
-        yield f"### `{here}`\n\n{_first_line(section)}\n"
-        yield from _sections(section, f"{here}.")
+        if section is not None and not issubclass(section, PluginChoice):
+            alike.setdefault(section, []).append(f"{above}{name}{'[]' if is_list(info.annotation) else ''}")
+    for section, names in alike.items():
+        yield f"### {', '.join(f'`{name}`' for name in names)}\n\n{_first_line(section)}\n"
+        yield from _sections(section, f"{names[0]}." if len(names) == 1 else f"{above}*.")
 
 
 def _row(name: str, info: FieldInfo) -> str:
@@ -65,19 +67,25 @@ def _row(name: str, info: FieldInfo) -> str:
 
 def _default(info: FieldInfo) -> str:
     if info.is_required():
-        return "must be given"
+        return "the key it stands under" if info is Preset.model_fields["level"] else "must be given"
     value: Any = info.get_default(call_default_factory=True, validated_data={})
     if value is None:
         return "null"
     if isinstance(value, PluginChoice):
         return f"`{{use: {value.use}}}`"
     if isinstance(value, tuple):
-        return f"`{[item.model_dump(exclude_unset=True) if isinstance(item, BaseModel) else item for item in value]}`"
+        return f"`[{', '.join(_item(item) for item in value)}]`"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
         return f"{value:g}"
     return str(value) or "empty"
+
+
+def _item(item: Any) -> str:
+    if not isinstance(item, BaseModel):
+        return str(item)
+    return "{" + ", ".join(f"{key}: {value}" for key, value in item.model_dump(exclude_unset=True).items()) + "}"
 
 
 def _first_line(model: type[BaseModel]) -> str:
@@ -96,7 +104,7 @@ def _films() -> str:
     return "\n".join(
         [
             "## Films, meshes and materials\n",
-            "Case and spaces do not matter: `r1.2 / 1.3` is R1.2/1.3.\n",
+            "Values of `hole_type`, `mesh` and `material`; case and spaces do not matter: `r1.2 / 1.3` is R1.2/1.3.\n",
             "| hole type | hole, µm | gap, µm | pitch, µm | lattice |",
             "|---|---|---|---|---|",
             *rows,
