@@ -1,0 +1,138 @@
+"""Bright discs of every size: how much brighter than its surroundings each place is, looked at with many radii.
+
+A difference of two Gaussians stands for disc minus surroundings. Both are averages over film alone, so that a bar or
+the image's border next to a hole does not count as dark surroundings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .film import View
+from .regions import Mask
+
+_CENTRE = 0.55
+_SURROUND = 1.05
+_LEAST_RADIUS = 2.4
+_FINE_RADIUS = 6.0
+_RATIO = 1.33
+_MOST_PEAKS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Discs:
+    """What one radius sees.
+
+    Attributes
+    ----------
+    radius
+        In working pixels of the view.
+    step
+        Working pixels per pixel of `response`.
+    response
+        Centre minus surroundings over its own robust spread; NaN-free, 0 where there is no film.
+    film
+        At the size of `response`.
+    peaks
+        (n, 2) (row, col) of local maxima in pixels of `response`, strongest first.
+    strength
+        Response at the peaks.
+    """
+
+    radius: float
+    step: int
+    response: NDArray[np.float32]
+    film: Mask
+    peaks: NDArray[np.float64]
+    strength: NDArray[np.float64]
+
+
+def radii(view: View, least: float | None = None, most: float | None = None) -> list[float]:
+    """Answer the radii worth looking with, in working pixels: from a few pixels to a sixth of the view."""
+    low = max(_LEAST_RADIUS, least or 0.0)
+    high = min(0.17 * min(view.pixels.shape), most or np.inf)
+    if high < low:
+        return [low] if low < 0.3 * min(view.pixels.shape) else []
+    count = max(1, int(np.ceil(np.log(high / low) / np.log(_RATIO))))
+    return [float(low * (high / low) ** (i / count)) for i in range(count + 1)]
+
+
+def looks(view: View, wanted: list[float]) -> Iterator[Discs]:
+    """Look at `view` with each radius, ascending; large radii look at a shrunken view."""
+    pixels, film, step = view.pixels, view.film.astype(np.float32), 1
+    for radius in wanted:
+        while radius / step > _FINE_RADIUS and min(pixels.shape) > 24:
+            step *= 2
+            rows, cols = pixels.shape[0] // 2, pixels.shape[1] // 2
+            both = cv2.resize(
+                np.dstack((pixels * film, film))[: 2 * rows, : 2 * cols], (cols, rows), None, 0, 0, cv2.INTER_AREA
+            )
+            film = np.ascontiguousarray(both[..., 1])
+            pixels = np.where(film > 0.05, both[..., 0] / np.maximum(film, 0.05), 0).astype(np.float32)
+        yield _look(pixels, film, radius, step)
+
+
+def _look(pixels: NDArray[np.float32], film: NDArray[np.float32], radius: float, step: int) -> Discs:
+    own = radius / step
+    seen = film > 0.5
+    response = film_mean(pixels, film, _CENTRE * own) - film_mean(pixels, film, _SURROUND * own)
+    response[~seen] = 0
+    inside = response[seen]
+    spread = float(np.percentile(np.abs(inside - np.median(inside)), 68.3)) if inside.size else 0.0
+    response = response / max(spread, 1e-6)
+    peaks, strength = _peaks(response, seen, own)
+    return Discs(radius, step, response, seen, peaks, strength)
+
+
+def film_mean(pixels: NDArray[np.float32], film: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Gaussian mean over film alone: `sigma` px; 0 where no film is near."""
+    if film.min() > 0.99:
+        weighed = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(weighed / _axis_weight(pixels.shape, sigma), np.float32)
+    weighed = cv2.GaussianBlur(pixels * film, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    weight = cv2.GaussianBlur(film, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(weighed / np.maximum(weight, 0.02), np.float32)
+
+
+def _axis_weight(shape: tuple[int, ...], sigma: float) -> NDArray[np.float32]:
+    """Weight of a Gaussian that lies inside the image, for a view full of film: product of both axes."""
+    along = [
+        ndimage.gaussian_filter1d(np.ones(length), sigma, mode="constant", truncate=4.0).astype(np.float32)
+        for length in shape
+    ]
+    return np.asarray(along[0][:, None] * along[1][None, :], np.float32)
+
+
+def _peaks(response: NDArray[np.float32], film: Mask, own: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Local maxima over about a hole's width, at least a third as strong as the strong ones, to a part of a pixel."""
+    width = 2 * max(1, round(0.9 * own)) + 1
+    top = cv2.dilate(response, np.ones((width, width), np.uint8))
+    rows, cols = np.nonzero((response >= top) & film & (response > 1.0))
+    strength = response[rows, cols].astype(np.float64)
+    if strength.size == 0:
+        return np.empty((0, 2)), strength
+    order = np.argsort(-strength, kind="stable")[:_MOST_PEAKS]
+    rows, cols, strength = rows[order], cols[order], strength[order]
+    strong = float(np.median(strength[: max(4, len(strength) // 10)]))
+    kept = strength > 0.33 * strong
+    rows, cols, strength = rows[kept], cols[kept], strength[kept]
+    points = np.c_[rows, cols] + np.c_[_vertex(response, rows, cols, 0), _vertex(response, rows, cols, 1)]
+    return points.astype(np.float64), strength
+
+
+def _vertex(
+    response: NDArray[np.float32], rows: NDArray[np.intp], cols: NDArray[np.intp], axis: int
+) -> NDArray[np.float64]:
+    """Offset of a parabola's vertex through three neighbours along `axis`, at most half a pixel."""
+    here = (rows, cols)[axis]
+    low, high = np.maximum(here - 1, 0), np.minimum(here + 1, response.shape[axis] - 1)
+    before = response[low, cols] if axis == 0 else response[rows, low]
+    after = response[high, cols] if axis == 0 else response[rows, high]
+    bend = (before + after - 2 * response[rows, cols]).astype(np.float64)
+    offset = 0.5 * (before - after) / np.where(bend < -1e-9, bend, -np.inf)
+    offset[(low == here) | (high == here)] = 0
+    return np.asarray(np.clip(offset, -0.5, 0.5), np.float64)

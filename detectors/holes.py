@@ -1,0 +1,303 @@
+"""`lattice-holes`: finds holes in a film by their lattice, without weights.
+
+Bright discs are looked for at every size; at each size the places found propose lattices; the lattice whose sites are
+brightest against chance, counted in standard errors, wins, and only if its sites look like holes: round, with an edge,
+alike. Then every site is judged on its own evidence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy import ndimage
+
+from ..hardware.records import Image
+from ..protocols.errors import BadInput
+from .discs import Discs, looks, radii
+from .film import View, view_of
+from .lattice import Fit, Points, bases, fit_lattice, kind_of, recurring_steps, sites_within
+from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
+from .sites import Evidence, Scene, Shape, evidence, scene_for, snapped, usual_shape
+from .squares import finite
+
+_LEAST_PX = 48
+_LEAST_SITES = 4
+_LEAST_SIGNIFICANCE = 3.5
+_MOST_CHECKED = 4
+_SURE = 0.5
+
+
+class HoleOptions(BaseModel):
+    """Options of `lattice-holes`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hole_diameter_um: float | None = Field(
+        None, gt=0, description="Diameter of the holes as made; used when the pixel size is known. None: found out."
+    )
+    hole_pitch_um: float | None = Field(
+        None, gt=0, description="Distance between neighbouring holes' centres. None: found out."
+    )
+    min_score: float = Field(0.0, ge=0, le=1, description="Sites scored lower are left out of the answer.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What is known beforehand, in working pixels."""
+
+    radius: float | None
+    pitch: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    """A lattice seen with discs of one radius; working pixels. Significance is in standard errors."""
+
+    origin: Points
+    basis: Points
+    radius: float
+    significance: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A proposal whose sites were looked at."""
+
+    proposal: _Proposal
+    sites: Points
+    shape: Shape
+    scene: Scene
+    seen: Evidence
+    confidence: float
+
+
+class LatticeHoles:
+    """The finder; made by `lattice_holes`."""
+
+    name = "lattice-holes"
+    version = "1"
+
+    def __init__(self, options: HoleOptions) -> None:
+        self._options = options
+
+    def find(self, image: Image) -> HoleDetections:
+        """Answer every lattice site on the film with its status; never raises on a poor image."""
+        pixels, bad = finite(image.pixels)
+        if pixels.ndim != 2 or min(pixels.shape) < _LEAST_PX:
+            return _none(image, f"the image is smaller than {_LEAST_PX} px, too small to hold a lattice of holes")
+        if bad.mean() > 0.5:
+            return _none(image, "more than half of the image holds no number")
+        view = view_of(pixels)
+        if view is None:
+            return _none(image, "the film is of one value: no holes can be told from it")
+        best = self._best(view, image.pixel_size_a)
+        if best is None or best.confidence < _SURE:
+            return _none(image, "no round bright areas recur on a lattice")
+        holes, lattice = _settled(view, best)
+        kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
+        reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
+        return HoleDetections(kept, lattice, image.pixel_size_a, reason)
+
+    def _best(self, view: View, pixel_size_a: float | None) -> _Checked | None:
+        """Look with the expected sizes first; if nothing sure is there, with all."""
+        expected = self._expected(view, pixel_size_a)
+        best = _search(view, expected)
+        if expected != _Expected(None, None) and (best is None or best.confidence < _SURE):
+            best = _search(view, _Expected(None, None))
+        return best
+
+    def _expected(self, view: View, pixel_size_a: float | None) -> _Expected:
+        if pixel_size_a is None:
+            return _Expected(None, None)
+        per_um = 1e4 / (pixel_size_a * view.step)
+        diameter, pitch = self._options.hole_diameter_um, self._options.hole_pitch_um
+        return _Expected(None if diameter is None else diameter / 2 * per_um, None if pitch is None else pitch * per_um)
+
+
+def lattice_holes(options: Mapping[str, Any]) -> HoleFinder:
+    """Make the finder (plug-in factory).
+
+    Raises
+    ------
+    BadInput
+        An option is unknown or out of range.
+    """
+    try:
+        return LatticeHoles(HoleOptions.model_validate(dict(options)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(HoleOptions.model_fields)
+        raise BadInput(f"lattice-holes: option '{where}': {first['msg']}; options are: {known}") from error
+
+
+def _none(image: Image, reason: str) -> HoleDetections:
+    return HoleDetections((), None, image.pixel_size_a, reason)
+
+
+def _search(view: View, expected: _Expected) -> _Checked | None:
+    """Propose lattices at every radius, look closely at the most significant, answer the surest."""
+    low = None if expected.radius is None else 0.7 * expected.radius
+    high = None if expected.radius is None else 1.35 * expected.radius
+    proposals = [proposal for discs in looks(view, radii(view, low, high)) for proposal in _proposals(discs, expected)]
+    proposals.sort(key=lambda proposal: -proposal.significance)
+    chosen: list[_Proposal] = []
+    for proposal in proposals:
+        if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.7 * proposals[0].significance):
+            break
+        if not any(_alike(proposal, other) for other in chosen):
+            chosen.append(proposal)
+        if len(chosen) == _MOST_CHECKED:
+            break
+    checked = [result for result in (_checked(view, proposal) for proposal in chosen) if result is not None]
+    return max(checked, key=lambda result: result.confidence, default=None)
+
+
+def _alike(one: _Proposal, other: _Proposal) -> bool:
+    """Tell whether both have the same sites within a quarter of the pitch, or nearly."""
+    change = one.basis @ np.linalg.inv(other.basis)
+    shift = (one.origin - other.origin) @ np.linalg.inv(other.basis)
+    same_basis = np.abs(change - np.rint(change)).max() < 0.1 and abs(abs(np.linalg.det(change)) - 1) < 0.2
+    return bool(same_basis and np.abs(shift - np.rint(shift)).max() < 0.25)
+
+
+def _proposals(discs: Discs, expected: _Expected) -> list[_Proposal]:
+    own = discs.radius / discs.step
+    least, most = 2.05 * own, 14.0 * own
+    if expected.pitch is not None:
+        least, most = 0.75 * expected.pitch / discs.step, 1.9 * expected.pitch / discs.step
+    if len(discs.peaks) < _LEAST_SITES:
+        return []
+    steps, support = recurring_steps(discs.peaks, discs.strength, least, most, max(0.35 * own, 1.0))
+    found = []
+    for basis in bases(steps, support)[:4]:
+        fit = fit_lattice(discs.peaks, basis)
+        if fit is None or fit.pitch < 1.95 * own or fit.pitch < 0.95 * least:
+            continue
+        significance = _significance(discs, fit)
+        if significance > 0:
+            origin = fit.origin * discs.step + (discs.step - 1) / 2
+            found.append(_Proposal(origin, fit.basis * discs.step, discs.radius, significance))
+    return found
+
+
+def _significance(discs: Discs, fit: Fit) -> float:
+    """Mean response at the sites over the standard error of as many random places; 0 with too few sites."""
+    _, places = sites_within(fit.origin, fit.basis, discs.response.shape)
+    places = places[_on(discs.film, places)]
+    if len(places) < _LEAST_SITES:
+        return 0.0
+    usual = float(np.median(discs.strength[fit.members]))
+    values = ndimage.map_coordinates(discs.response, places.T, order=1, mode="nearest")
+    values = np.clip(values, -1.5 * usual, 1.5 * usual)
+    return float(values.mean() * np.sqrt(len(values)) / max(float(discs.response[discs.film].std()), 1e-9))
+
+
+def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:
+    index = np.clip(np.rint(places).astype(np.intp), 0, np.array(film.shape) - 1)
+    return np.asarray(film[index[:, 0], index[:, 1]], np.bool_)
+
+
+def _checked(view: View, proposal: _Proposal) -> _Checked | None:
+    """Measure the usual hole at the proposal's sites, move the sites to it, and say how sure the lattice is."""
+    pitch = float(np.hypot(proposal.basis[:, 0], proposal.basis[:, 1]).min())
+    origin, basis, radius = proposal.origin, proposal.basis, proposal.radius
+    shape, places = None, np.empty((0, 2))
+    for _ in range(2):
+        _, places = sites_within(origin, basis, view.pixels.shape)
+        places = places[_on(view.film, places)]
+        if len(places) < _LEAST_SITES:
+            return None
+        scene = scene_for(view, radius)
+        places, _ = snapped(scene, places, radius, _reach(radius, pitch))
+        found = usual_shape(scene, places, radius, pitch)
+        if found is None:
+            return None
+        shape, radius = found, found.radius
+        fit = fit_lattice(places, basis)
+        if fit is None:
+            return None
+        origin, basis, pitch = fit.origin, fit.basis, fit.pitch
+    if shape is None or pitch < 1.9 * shape.radius:
+        return None
+    scene = scene_for(view, shape.radius)
+    seen = evidence(scene, places, shape, pitch)
+    sure = _confidence(proposal.significance, shape, seen)
+    better = _Proposal(origin, basis, shape.radius, proposal.significance)
+    return _Checked(better, places, shape, scene, seen, sure)
+
+
+def _reach(radius: float, pitch: float) -> float:
+    return max(1.0, min(0.35 * radius, 0.14 * pitch))
+
+
+def _confidence(significance: float, shape: Shape, seen: Evidence) -> float:
+    """How sure it is that the sites are holes: far from chance, edges all around, cut rather than fading."""
+    judged = seen.visible > 0.4
+    support = float(np.median(seen.support[judged])) if judged.any() else 0.0
+    evidence_for = 1.5 * (significance - 5.5) + 10.0 * (support - 0.65) + 4.0 * (min(shape.sharpness, 1.0) - 0.6)
+    return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50))))
+
+
+def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
+    """Judge every site of the final lattice; answer holes and lattice in pixels of the image."""
+    lattice, shape, scene = best.proposal, best.shape, best.scene
+    pitch = float(np.hypot(lattice.basis[:, 0], lattice.basis[:, 1]).min())
+    numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape)
+    places, _ = snapped(scene, expected, shape.radius, _reach(shape.radius, pitch))
+    seen = evidence(scene, places, shape, pitch)
+    torn = _torn(seen)
+    holes = []
+    for index in range(len(places)):
+        status, score = _judged(seen, index)
+        if seen.on_film[index] < 0.35 or not np.isfinite(seen.inside[index]) or torn[index]:
+            continue
+        place = expected[index] if status in (Site.MISSING, Site.COVERED) else places[index]
+        row, col = place * view.step + (view.step - 1) / 2
+        features = {
+            "contrast": float(seen.contrast[index]),
+            "support": float(seen.support[index]),
+            "visible": float(seen.visible[index]),
+            "on_film": float(seen.on_film[index]),
+            "i": float(numbers[index, 0]),
+            "j": float(numbers[index, 1]),
+        }
+        mean = float(view.level + view.spread * seen.inside[index])
+        radius = shape.radius * view.step
+        holes.append(FoundHole(float(row), float(col), radius, score * best.confidence, status, mean, features))
+    origin = lattice.origin * view.step + (view.step - 1) / 2
+    a, b = lattice.basis * view.step
+    return holes, Lattice(
+        kind_of(lattice.basis),
+        (float(a[0]), float(a[1])),
+        (float(b[0]), float(b[1])),
+        (float(origin[0]), float(origin[1])),
+        best.confidence,
+    )
+
+
+def _torn(seen: Evidence) -> NDArray[np.bool_]:
+    """Sites where there is no film to have a hole in: all around as bright as inside holes, and no edge."""
+    good = (seen.contrast > 0.5) & (seen.support > 0.5)
+    if good.sum() < 3:
+        return np.zeros(len(seen.contrast), np.bool_)
+    film, hole = float(np.median(seen.around[good])), float(np.median(seen.inside[good]))
+    return np.asarray((seen.around > film + 0.8 * (hole - film)) & (seen.contrast < 0.35), np.bool_)
+
+
+def _judged(seen: Evidence, index: int) -> tuple[Site, float]:
+    """Status and score of one site."""
+    contrast, support = float(seen.contrast[index]), float(seen.support[index])
+    sure = 1 / (1 + np.exp(-5.0 * (0.5 * float(np.clip(contrast, -1.0, 1.2)) + support - 0.75)))
+    whole = float(min(1.0, seen.visible[index] * seen.on_film[index] / 0.97))
+    if sure >= 0.5 and whole >= 0.9:
+        return Site.HOLE, float(sure)
+    if sure >= 0.5:
+        return Site.PARTIAL, float(sure * (0.5 + 0.5 * whole))
+    if support > 0.45 and contrast > 0.2:
+        return Site.PARTIAL, float(sure)
+    covered = contrast < -0.35 or seen.darkest[index] < -1.2
+    return (Site.COVERED if covered else Site.MISSING), float(sure * (0.5 + 0.5 * whole))

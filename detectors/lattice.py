@@ -1,0 +1,266 @@
+"""A lattice with a free basis through scattered points, some of them wrong and many sites without one.
+
+Steps that recur between neighbours propose the basis; chains of such steps number the points, so that an error of the
+first guess does not grow over a wide view; robust least squares gives origin and basis. Nothing is assumed of angle or
+ratio: square, rectangular, hexagonal and sheared lattices, as tilt makes them, are the same case.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
+from scipy.spatial import cKDTree
+
+from .records import LatticeKind
+
+Points = NDArray[np.float64]
+
+_NEIGHBOURS = 9
+_MODES = 6
+_LEAST_ANGLE = np.deg2rad(28)
+_TOLERANCE = 0.16
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A lattice through points.
+
+    Attributes
+    ----------
+    origin
+        (row, col) of site (0, 0).
+    basis
+        (2, 2), one step per row, (row, col) each; reduced, so both steps are about the shortest.
+    members
+        Indices of the points it explains.
+    numbers
+        (members, 2) whole numbers of the sites they stand at.
+    residual
+        Root mean square distance of the members from their sites, px.
+    """
+
+    origin: Points
+    basis: Points
+    members: NDArray[np.intp]
+    numbers: NDArray[np.int64]
+    residual: float
+
+    @property
+    def pitch(self) -> float:
+        """Length of the shorter step, px."""
+        return float(np.hypot(self.basis[:, 0], self.basis[:, 1]).min())
+
+
+def recurring_steps(
+    points: Points, weights: NDArray[np.float64], least: float, most: float, tolerance: float
+) -> tuple[Points, NDArray[np.float64]]:
+    """Find the steps (n, 2) that recur between neighbouring points, most frequent first, and their support.
+
+    Parameters
+    ----------
+    points, weights
+        (n, 2) px and (n,).
+    least, most
+        Lengths of a step looked at, px.
+    tolerance
+        Steps nearer than this (px) are the same.
+    """
+    distance, other = map(np.asarray, cKDTree(points).query(points, k=min(_NEIGHBOURS + 1, len(points))))
+    first = np.repeat(np.arange(len(points)), distance.shape[1] - 1)
+    second, length = other[:, 1:].ravel(), distance[:, 1:].ravel()
+    kept = (length >= least) & (length <= most)
+    first, second = first[kept], second[kept]
+    steps = points[second] - points[first]
+    steps[(steps[:, 0] < 0) | ((steps[:, 0] == 0) & (steps[:, 1] < 0))] *= -1
+    if len(steps) == 0:
+        return np.empty((0, 2)), np.empty(0)
+    weight = np.minimum(weights[first], weights[second])
+    return _modes(np.concatenate((steps, -steps)), np.concatenate((weight, weight)), tolerance)
+
+
+def _modes(steps: Points, weight: NDArray[np.float64], tolerance: float) -> tuple[Points, NDArray[np.float64]]:
+    """Pick dense places of `steps` one after the other, each taking its surroundings with it."""
+    near = cKDTree(steps).query_ball_point(steps, tolerance)
+    support = np.array([weight[members].sum() for members in near])
+    free = np.ones(len(steps), np.bool_)
+    found: list[Points] = []
+    supports: list[float] = []
+    for index in np.argsort(-support, kind="stable"):
+        if not free[index]:
+            continue
+        members = near[index]
+        mode = np.average(steps[members], axis=0, weights=weight[members])
+        found.append(mode)
+        supports.append(float(support[index]))
+        taken = np.hypot(*(steps - mode).T) < 2 * tolerance
+        free &= ~taken & ~(np.hypot(*(steps + mode).T) < 2 * tolerance)
+        free[index] = False
+        if len(found) == _MODES:
+            break
+    return np.array(found).reshape(-1, 2), np.array(supports)
+
+
+def bases(steps: Points, support: NDArray[np.float64]) -> list[Points]:
+    """Pair recurring steps to reduced bases, best supported first, each lattice once."""
+    pairs: list[tuple[float, Points]] = []
+    for i in range(len(steps)):
+        for j in range(i + 1, len(steps)):
+            if min(support[i], support[j]) < 0.3 * support[0]:
+                continue
+            basis = reduced(np.array([steps[i], steps[j]]))
+            if _usable(basis):
+                pairs.append((float(support[i] + support[j]), basis))
+    pairs.sort(key=lambda pair: -pair[0])
+    found: list[Points] = []
+    for _, basis in pairs:
+        if not any(_same_lattice(basis, other) for other in found):
+            found.append(basis)
+    return found
+
+
+def reduced(basis: Points) -> Points:
+    """Lagrange-Gauss reduction: the two shortest steps of the same lattice, b·a ≥ 0, a pointing down or right."""
+    a, b = np.array(basis[0], float), np.array(basis[1], float)
+    for _ in range(50):
+        if a @ a > b @ b:
+            a, b = b, a
+        if a @ a <= 0:
+            break
+        turns = np.rint((a @ b) / (a @ a))
+        if turns == 0:
+            break
+        b = b - turns * a
+    if a[0] < 0 or (a[0] == 0 and a[1] < 0):
+        a = -a
+    if a @ b < 0:
+        b = -b
+    return np.array([a, b])
+
+
+def _usable(basis: Points) -> bool:
+    lengths = np.hypot(basis[:, 0], basis[:, 1])
+    if lengths.min() <= 0 or lengths.max() > 3.2 * lengths.min():
+        return False
+    return bool(abs(np.linalg.det(basis)) > np.sin(_LEAST_ANGLE) * lengths.prod())
+
+
+def _same_lattice(one: Points, other: Points) -> bool:
+    change = one @ np.linalg.inv(other)
+    return bool(np.abs(change - np.rint(change)).max() < 0.12 and abs(abs(np.linalg.det(np.rint(change))) - 1) < 0.5)
+
+
+def fit_lattice(points: Points, basis: Points) -> Fit | None:
+    """Fit origin and basis to the points that hang together by steps of `basis`; None when fewer than three do."""
+    tolerance = _TOLERANCE * float(np.hypot(basis[:, 0], basis[:, 1]).min())
+    numbered = _numbered(points, basis, 1.3 * tolerance)
+    if numbered is None:
+        return None
+    members, numbers = numbered
+    for _ in range(5):
+        solution = _solve(points[members], numbers)
+        if solution is None:
+            return None
+        origin, basis = solution
+        if not _usable(reduced(basis)):
+            return None
+        sites = np.rint((points - origin) @ np.linalg.inv(basis)).astype(np.int64)
+        off = np.hypot(*(points - origin - sites @ basis).T)
+        now = _one_per_site(np.flatnonzero(off < tolerance), sites, off)
+        if len(now) < 3:
+            return None
+        settled = np.array_equal(now, members)
+        members, numbers = now, sites[now]
+        if settled:
+            break
+    return _reduced_fit(points, origin, basis, members)
+
+
+def _numbered(points: Points, basis: Points, tolerance: float) -> tuple[NDArray[np.intp], NDArray[np.int64]] | None:
+    """Give whole numbers to the largest set of points linked by steps of the basis."""
+    tree = cKDTree(points)
+    first, second, moves = [], [], []
+    for move in ((1, 0), (0, 1), (1, 1), (1, -1)):
+        nearest = tree.query(points + np.array(move) @ basis, distance_upper_bound=tolerance)
+        distance, other = map(np.asarray, nearest)
+        linked = np.flatnonzero(np.isfinite(distance))
+        first.append(linked)
+        second.append(other[linked])
+        moves.append(np.tile(move, (len(linked), 1)))
+    start, end, move_of = np.concatenate(first), np.concatenate(second), np.concatenate(moves)
+    if len(start) == 0:
+        return None
+    size = len(points)
+    graph = coo_array((np.ones(len(start)), (start, end)), shape=(size, size)).tocsr()
+    _, label = connected_components(graph, directed=False)
+    largest = int(np.argmax(np.bincount(label)))
+    root = int(np.flatnonzero(label == largest)[0])
+    order, before = breadth_first_order(graph, root, directed=False)
+    step_of = {(int(i), int(j)): move for i, j, move in zip(start, end, move_of, strict=True)}
+    numbers = np.zeros((size, 2), np.int64)
+    for node in order[1:]:
+        parent = int(before[node])
+        step = step_of.get((parent, int(node)))
+        numbers[node] = numbers[parent] + (step if step is not None else -step_of[(int(node), parent)])
+    members = np.sort(order).astype(np.intp)
+    return (members, numbers[members]) if len(members) >= 3 else None
+
+
+def _solve(points: Points, numbers: NDArray[np.int64]) -> tuple[Points, Points] | None:
+    """Least squares of points = origin + numbers @ basis, points far off down-weighted."""
+    design = np.c_[np.ones(len(points)), numbers]
+    if np.linalg.matrix_rank(design) < 3:
+        return None
+    weight = np.ones(len(points))
+    for _ in range(4):
+        root = np.sqrt(weight)[:, None]
+        solution = np.linalg.lstsq(design * root, points * root, rcond=None)[0]
+        off = np.hypot(*(points - design @ solution).T)
+        scale = max(float(np.median(off)) * 1.5, 1e-9)
+        weight = 1 / (1 + (off / (2 * scale)) ** 2)
+    return solution[0], solution[1:]
+
+
+def _one_per_site(members: NDArray[np.intp], sites: NDArray[np.int64], off: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Keep the nearest point of each site."""
+    order = members[np.argsort(off[members], kind="stable")]
+    _, first = np.unique(sites[order], axis=0, return_index=True)
+    return np.sort(order[first])
+
+
+def _reduced_fit(points: Points, origin: Points, basis: Points, members: NDArray[np.intp]) -> Fit:
+    basis = reduced(basis)
+    away = (points[members] - origin) @ np.linalg.inv(basis)
+    numbers = np.rint(away).astype(np.int64)
+    off = points[members] - origin - numbers @ basis
+    return Fit(origin, basis, members, numbers, float(np.sqrt((off**2).sum(1).mean())))
+
+
+def sites_within(
+    origin: Points, basis: Points, shape: tuple[int, ...], margin: float = 0.0
+) -> tuple[NDArray[np.int64], Points]:
+    """All sites of a lattice inside an image grown by `margin` px: whole numbers (n, 2) and positions (n, 2)."""
+    low, high = -0.5 - margin, np.array(shape[:2]) - 0.5 + margin
+    corners = np.array([(low, low), (low, high[1]), (high[0], low), (high[0], high[1])])
+    numbers = (corners - origin) @ np.linalg.inv(basis)
+    first, last = np.floor(numbers.min(0)).astype(int), np.ceil(numbers.max(0)).astype(int)
+    if np.prod((last - first + 1).astype(float)) > 2e6:
+        return np.empty((0, 2), np.int64), np.empty((0, 2))
+    grid = np.stack(np.meshgrid(*(np.arange(f, e + 1) for f, e in zip(first, last, strict=True)), indexing="ij"), -1)
+    grid = grid.reshape(-1, 2)
+    places = origin + grid @ basis
+    inside = ((places >= low) & (places < high)).all(1)
+    return grid[inside].astype(np.int64), places[inside]
+
+
+def kind_of(basis: Points) -> LatticeKind:
+    """Name the shape of a reduced basis: square, hexagonal or rectangular to about 4 % and 2.5°, else oblique."""
+    a, b = np.hypot(basis[:, 0], basis[:, 1])
+    angle = float(np.rad2deg(np.arccos(np.clip(abs(basis[0] @ basis[1]) / (a * b), 0, 1))))
+    equal = abs(np.log(b / a)) < 0.045
+    if angle > 87.5:
+        return LatticeKind.SQUARE if equal else LatticeKind.RECTANGULAR
+    if equal and abs(angle - 60) < 2.5:
+        return LatticeKind.HEXAGONAL
+    return LatticeKind.OBLIQUE

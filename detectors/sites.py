@@ -1,0 +1,246 @@
+"""What stands at each lattice site: how bright against its film, how much of a round edge, how much of it in view.
+
+Every site is sampled in polar coordinates. The usual radius and contrast come from all sites together, so that one hole
+is judged by what holes of this very image look like.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .discs import film_mean
+from .film import View, binned
+
+Points = NDArray[np.float64]
+
+_SECTORS = 24
+_PER_RADIUS = 16
+_SAMPLED_RADIUS = 14.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The view at the size at which holes of the wanted radius are looked at.
+
+    Attributes
+    ----------
+    pixels, film
+        As in the view; film as weight 0..1.
+    step
+        Working pixels of the view per pixel here.
+    """
+
+    pixels: NDArray[np.float32]
+    film: NDArray[np.float32]
+    step: int
+
+    def here(self, points: Points) -> Points:
+        """Positions in the view to positions here."""
+        return (points - (self.step - 1) / 2) / self.step
+
+    def back(self, points: Points) -> Points:
+        """Positions here to positions in the view."""
+        return points * self.step + (self.step - 1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The usual hole of an image.
+
+    Attributes
+    ----------
+    radius
+        Working px of the view.
+    contrast
+        Inside minus film, in units of the view.
+    sharpness
+        Part of the whole fall from inside to film that happens within 15 % of the radius, about 1 for a cut edge, 0.3
+        for a cloud.
+    """
+
+    radius: float
+    contrast: float
+    sharpness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is seen at each site; arrays over sites.
+
+    Attributes
+    ----------
+    contrast
+        Inside minus surrounding film over the usual contrast.
+    support
+        Part of the visible circumference with an edge like a hole's, 0..1.
+    visible
+        Part of the disc inside the image, 0..1.
+    on_film
+        Part of the visible disc that is film or hole, not bar, 0..1.
+    inside, around
+        Median level inside and around, in units of the view.
+    darkest
+        Lowest level of the inner half, smoothed, against the surrounding film over the usual contrast.
+    """
+
+    contrast: NDArray[np.float64]
+    support: NDArray[np.float64]
+    visible: NDArray[np.float64]
+    on_film: NDArray[np.float64]
+    inside: NDArray[np.float64]
+    around: NDArray[np.float64]
+    darkest: NDArray[np.float64]
+
+
+def scene_for(view: View, radius: float) -> Scene:
+    """Shrink the view so that a hole of `radius` working px is about as large as needed, no more."""
+    step = max(1, int(radius / _SAMPLED_RADIUS))
+    film = view.film.astype(np.float32)
+    if step == 1:
+        return Scene(view.pixels, film, 1)
+    weight = binned(film, step)
+    mean = binned(view.pixels * film, step) / np.maximum(weight, 0.05)
+    return Scene(np.where(weight > 0.05, mean, 0).astype(np.float32), weight, step)
+
+
+def _polar(scene: Scene, points: Points, radii: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sample levels and film weight at (site, sector, radius); NaN outside the image and off the film."""
+    angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
+    rows = points[:, 0, None, None] + np.sin(angles)[None, :, None] * radii
+    cols = points[:, 1, None, None] + np.cos(angles)[None, :, None] * radii
+    where = np.array([rows, cols])
+    levels = ndimage.map_coordinates(scene.pixels, where, order=1, mode="nearest").astype(np.float64)
+    film = ndimage.map_coordinates(scene.film, where, order=1, mode="nearest").astype(np.float64)
+    high = np.array(scene.pixels.shape) - 1
+    outside = (rows < 0) | (cols < 0) | (rows > high[0]) | (cols > high[1])
+    film[outside] = np.nan
+    levels[outside | (film < 0.5)] = np.nan
+    return levels, film
+
+
+def usual_shape(scene: Scene, points: Points, radius: float, pitch: float) -> Shape | None:
+    """Measure radius, contrast and sharpness of the usual hole from all sites together.
+
+    Parameters
+    ----------
+    scene, points
+        Where to look; (n, 2) in working px of the view.
+    radius, pitch
+        First guess of the radius and the distance between sites, working px.
+    """
+    own, reach = radius / scene.step, min(1.9 * radius, 0.62 * pitch) / scene.step
+    radii = np.linspace(0.0, reach, max(12, int(2.0 * reach)))
+    levels, _ = _polar(scene, scene.here(points), radii)
+    with np.errstate(all="ignore"):
+        rings = _nanmean(levels, axis=1)
+        whole = np.isfinite(rings).all(1)
+        rings = rings[whole] if whole.sum() >= 3 else rings[np.isfinite(rings).mean(1) > 0.7]
+    if len(rings) == 0:
+        return None
+    rings = rings - _nanmean(rings[:, radii > 0.8 * reach], axis=1)[:, None]
+    profile = np.nanmedian(rings, axis=0)
+    if not np.isfinite(profile).all():
+        return None
+    spacing = radii[1] - radii[0]
+    slope = -ndimage.gaussian_filter1d(profile, max(1.0, 0.06 * own / spacing), order=1) / spacing
+    allowed = (radii > 0.45 * own) & (radii < min(1.7 * own, 0.5 * pitch / scene.step))
+    if not allowed.any() or slope[allowed].max() <= 0:
+        return None
+    best = int(np.flatnonzero(allowed)[np.argmax(slope[allowed])])
+    edge = float(radii[best])
+    inner = float(np.mean(profile[(radii < 0.8 * edge) & (radii > 0.15 * edge)]))
+    outer = float(np.mean(profile[radii > min(1.2 * edge, 0.9 * reach)]))
+    fall = inner - outer
+    if fall <= 0:
+        return None
+    near = np.interp([0.85 * edge - 0.5, 1.15 * edge + 0.5], radii, profile)
+    return Shape(edge * scene.step, fall, float((near[0] - near[1]) / fall))
+
+
+def _nanmean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Mean of the numbers along an axis; NaN where fewer than a fifth are numbers."""
+    known = np.isfinite(values)
+    count = known.sum(axis)
+    total = np.where(known, values, 0.0).sum(axis)
+    return np.where(count > 0.2 * values.shape[axis], total / np.maximum(count, 1), np.nan)
+
+
+def snapped(scene: Scene, points: Points, radius: float, reach: float) -> tuple[Points, NDArray[np.float64]]:
+    """Move each site to the best disc near it.
+
+    Parameters
+    ----------
+    scene, points
+        Where to look; (n, 2) in working px of the view.
+    radius, reach
+        Of the hole, and how far a site may move, working px.
+
+    Returns
+    -------
+    points, response
+        (n, 2) in working px, and how much brighter the disc there is, in units of the view.
+    """
+    own = radius / scene.step
+    response = film_mean(scene.pixels, scene.film, 0.55 * own) - film_mean(scene.pixels, scene.film, 1.05 * own)
+    here = scene.here(points)
+    span = max(1, int(np.ceil(reach / scene.step)))
+    offsets = np.stack(np.meshgrid(np.arange(-span, span + 1), np.arange(-span, span + 1), indexing="ij"), -1)
+    offsets = offsets.reshape(-1, 2)
+    offsets = offsets[np.hypot(offsets[:, 0], offsets[:, 1]) <= span]
+    places = here[:, None, :] + offsets
+    values = ndimage.map_coordinates(response, places.reshape(-1, 2).T, order=1, mode="nearest")
+    values = values.reshape(len(points), -1)
+    best = np.argmax(values - 1e-9 * np.hypot(offsets[:, 0], offsets[:, 1]), axis=1)
+    tops = here + offsets[best]
+    for axis in (0, 1):
+        unit = np.eye(2)[axis]
+        three = [
+            ndimage.map_coordinates(response, (tops + shift * unit).T, order=1, mode="nearest") for shift in (-1, 0, 1)
+        ]
+        bend = three[0] + three[2] - 2 * three[1]
+        move = 0.5 * (three[0] - three[2]) / np.where(bend < -1e-9, bend, -np.inf)
+        tops = tops + np.clip(move, -0.7, 0.7)[:, None] * unit
+    return scene.back(tops), values.max(axis=1)
+
+
+def evidence(scene: Scene, points: Points, shape: Shape, pitch: float) -> Evidence:
+    """Look at every site (n, 2), working px of the view."""
+    own = shape.radius / scene.step
+    outer = min(1.45 * own, max(1.15 * own + 1, pitch / scene.step - 1.05 * own))
+    radii = np.linspace(0.5 * own / _PER_RADIUS, outer, max(_PER_RADIUS, int(1.5 * outer)))
+    levels, film = _polar(scene, scene.here(points), radii)
+    weight = np.broadcast_to(radii, levels.shape)
+    disc = radii <= own
+    seen = np.isfinite(film[:, :, disc])
+    area = weight[:, :, disc]
+    visible = (seen * area).sum((1, 2)) / area.sum((1, 2))
+    on_film = (np.where(seen, film[:, :, disc] > 0.5, False) * area).sum((1, 2)) / np.maximum(
+        (seen * area).sum((1, 2)), 1e-9
+    )
+    inner_ring, outer_ring = (radii > 0.6 * own) & (radii < 0.93 * own), radii > 1.07 * own
+    inside = _level(levels[:, :, radii < 0.88 * own])
+    around = _level(levels[:, :, outer_ring])
+    step = _nanmean(levels[:, :, inner_ring], axis=2) - _nanmean(levels[:, :, outer_ring], axis=2)
+    known = np.isfinite(step)
+    edged = np.where(known, step > 0.35 * shape.contrast, False)
+    support = np.where(known.sum(1) > 0.15 * _SECTORS, edged.sum(1) / np.maximum(known.sum(1), 1), 0.0)
+    middle = levels[:, :, radii < 0.75 * own].reshape(len(points), -1)
+    with np.errstate(all="ignore"):
+        darkest = _quantile(middle, 0.1) - around
+    contrast = np.nan_to_num((inside - around) / shape.contrast)
+    return Evidence(contrast, support, visible, on_film, inside, around, np.nan_to_num(darkest / shape.contrast))
+
+
+def _level(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _quantile(levels.reshape(len(levels), -1), 0.5)
+
+
+def _quantile(values: NDArray[np.float64], part: float) -> NDArray[np.float64]:
+    """Quantile of the numbers of each row; NaN for a row without any."""
+    ordered = np.sort(values, axis=1)
+    count = np.isfinite(ordered).sum(1)
+    index = np.clip(np.floor(part * (count - 1)).astype(int), 0, None)
+    picked = np.take_along_axis(ordered, index[:, None], axis=1)[:, 0]
+    return np.where(count > 0, picked, np.nan)
