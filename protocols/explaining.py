@@ -11,7 +11,6 @@ from pydantic_core import ErrorDetails
 
 from .document import Document, load, parse
 from .errors import BadInput
-from .part import PluginChoice
 from .words import (
     Path,
     accepted,
@@ -40,7 +39,7 @@ class Mistakes(BadInput):
     def __init__(self, sentences: tuple[str, ...]) -> None:
         shown = sentences[:MOST_SENTENCES]
         more = len(sentences) - len(shown)
-        super().__init__("\n".join([*shown, *([f"and {more} more mistakes"] if more else [])]))
+        super().__init__("\n".join([*shown, *([f"and {more} more"] if more else [])]))
         self.sentences = sentences
 
 
@@ -87,7 +86,7 @@ def explain(model: type[BaseModel], values: Mapping[str, Any], error: Validation
 
 
 def _one(model: type[BaseModel], values: Mapping[str, Any], detail: ErrorDetails) -> tuple[Path, str]:
-    path = _within_fields(model, detail["loc"])
+    path = tuple(detail["loc"])
     kind = detail["type"]
     if kind == "impossible":
         field = str(detail["ctx"]["field"])
@@ -99,20 +98,6 @@ def _one(model: type[BaseModel], values: Mapping[str, Any], detail: ErrorDetails
     if kind == "missing":
         return path, f"{dotted(path)} is missing{_meaning(model, path)}; give {_accepted(model, path)}"
     return path, _not_accepted(model, path, _at(values, path))
-
-
-def _within_fields(model: type[BaseModel], loc: tuple[str | int, ...]) -> Path:
-    """Cut a location where plug-in options begin: below them stand the validator's own words, not keys."""
-    for length in range(1, len(loc)):
-        section = section_at(model, loc[: length - 1])
-        step = loc[length - 1]
-        own = section is None or isinstance(step, int) or step in section.model_fields
-        if not own and section is not None and issubclass(section, PluginChoice):
-            return tuple(loc[:length])
-        info = field_at(model, loc[:length])
-        if info is not None and section_at(model, loc[:length]) is None and not isinstance(loc[length], int):
-            return tuple(loc[: length + 1])
-    return tuple(loc)
 
 
 def _unknown_key(model: type[BaseModel], path: Path) -> str:

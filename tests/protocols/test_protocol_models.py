@@ -59,7 +59,8 @@ def value_of(kind: Any, info: FieldInfo) -> st.SearchStrategy[Any]:
 def values(model: type[BaseModel] | None) -> st.SearchStrategy[dict[str, Any]]:
     """Any mapping whose fields are acceptable one by one; a field that may be left out often is."""
     assert model is not None
-    required, optional = {}, {}
+    required: dict[str, st.SearchStrategy[Any]] = {}
+    optional: dict[str, st.SearchStrategy[Any]] = {}
     for name, info in model.model_fields.items():
         if name == "level":
             continue

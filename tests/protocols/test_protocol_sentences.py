@@ -95,7 +95,7 @@ def test_many_mistakes_are_counted_not_printed() -> None:
     text = "name: x\nholes:\n" + "".join(f"  key_{number}: 1\n" for number in range(50))
     with pytest.raises(Mistakes) as refused:
         parse_protocol(text, "night.yaml")
-    assert str(refused.value).splitlines()[-1] == "and 30 more mistakes"
+    assert str(refused.value).splitlines()[-1] == "and 30 more"
     assert len(refused.value.sentences) == 50
 
 
