@@ -1,0 +1,184 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session as OrmSession
+
+from epicycle.db.connection import create_record
+from epicycle.db.folding import disagreements, fold
+from epicycle.db.journal import LOST, Entry, Journal
+from epicycle.db.models import Event, Grid, Session, Step
+from epicycle.protocols.errors import EpicycleError
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+class Slipped(EpicycleError):
+    may_have_run = False
+
+
+class MayHaveRun(EpicycleError):
+    may_have_run = True
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    engine = create_record(tmp_path / "night.db")
+    journal = Journal(engine, 1, lambda: NOON)
+    with journal.write() as entry:
+        entry.db.add(
+            Session(
+                id=1,
+                name="n",
+                protocol={},
+                cassette={},
+                microscope={},
+                plugins={},
+                code_version="0",
+                seed=1,
+                phase="inventory",
+                started_at=NOON,
+            )
+        )
+        entry.db.flush()
+        entry.db.add(Grid(session_id=1, slot=1, name="one"))
+        entry.say("night_began", "began")
+    yield journal
+    engine.dispose()
+
+
+def rename(entry: Entry, name: str) -> None:
+    entry.db.scalars(select(Grid)).one().name = name
+    entry.say("renamed", f"now {name}")
+
+
+def test_a_step_done_is_not_done_again(journal: Journal) -> None:
+    acts = []
+    for _ in range(2):
+        journal.step("one", "kind", lambda _: acts.append(1), lambda entry, _: rename(entry, "two"))
+    assert len(acts) == 1
+    assert journal.step_status("one") == "done"
+
+
+def test_a_failed_act_is_tried_again_and_one_that_may_have_run_is_settled(journal: Journal) -> None:
+    def fails(error: type[EpicycleError]):
+        def act(_):
+            raise error("no")
+
+        return act
+
+    with pytest.raises(Slipped):
+        journal.step("a", "kind", fails(Slipped), lambda entry, _: rename(entry, "x"))
+    assert journal.step_status("a") == "failed"
+    journal.step("a", "kind", lambda _: None, lambda entry, _: rename(entry, "a"))
+    assert journal.step_status("a") == "done"
+
+    with pytest.raises(MayHaveRun):
+        journal.step("b", "kind", fails(MayHaveRun), lambda entry, _: rename(entry, "x"), settle=lambda: LOST)
+    assert journal.step_status("b") == "started"
+
+    def never(_):
+        raise AssertionError("sent again blindly")
+
+    journal.step(
+        "b",
+        "kind",
+        never,
+        lambda entry, _: rename(entry, "x"),
+        settle=lambda: LOST,
+        write_off=lambda entry: rename(entry, "lost"),
+    )
+    assert journal.step_status("b") == "lost"
+    with journal.read() as db:
+        assert db.scalars(select(Grid.name)).one() == "lost"
+
+
+def test_the_intent_is_kept_and_given_again(journal: Journal) -> None:
+    seen = []
+    numbers = iter((7, 8))
+
+    def act(intent):
+        seen.append(intent["n"])
+        if len(seen) == 1:
+            raise MayHaveRun("crash")
+
+    def go():
+        journal.step("i", "kind", act, lambda entry, _: rename(entry, "i"), intend=lambda _: {"n": next(numbers)})
+
+    with pytest.raises(MayHaveRun):
+        go()
+    go()
+    assert seen == [7, 7]
+
+
+def test_state_never_changes_without_a_word(journal: Journal) -> None:
+    with pytest.raises(AssertionError, match="without an event"), journal.write() as entry:
+        entry.db.scalars(select(Grid)).one().name = "silent"
+    with journal.read() as db:
+        assert db.scalars(select(Grid.name)).one() == "one"
+
+
+def test_folded_events_are_the_rows_even_over_several_flushes(journal: Journal) -> None:
+    with journal.write() as entry:
+        grid = entry.db.scalars(select(Grid)).one()
+        grid.status, grid.used_s = "loading", 1.5
+        entry.db.flush()
+        grid.status = "loaded"
+        grid.first_loaded_at = NOON
+        entry.db.add(Grid(session_id=1, slot=2, name="two"))
+        entry.say("changed", "twice")
+    with journal.read() as db:
+        assert disagreements(db) == []
+        last = db.scalars(select(Event).order_by(Event.id.desc())).first()
+        assert last is not None
+        assert {change["table"] for change in last.body["changes"]} == {"grid"}
+        before = fold(db, upto=last.id - 1)
+    assert before[("grid", 1)]["status"] == "waiting"
+
+
+def test_a_difference_between_rows_and_events_is_found(journal: Journal) -> None:
+    with OrmSession(journal._engine) as db, db.begin():
+        db.scalars(select(Grid)).one().name = "behind the journal's back"
+    with journal.read() as db:
+        assert any("grid 1 name" in line for line in disagreements(db))
+
+
+def test_a_crash_before_the_commit_leaves_the_intent_only(tmp_path: Path) -> None:
+    engine = create_record(tmp_path / "night.db")
+    trips = {"left": 99}
+
+    class Power(BaseException):
+        pass
+
+    def point(name: str) -> None:
+        if name == "before commit":
+            trips["left"] -= 1
+            if trips["left"] == 0:
+                raise Power
+
+    journal = Journal(engine, 1, lambda: NOON, point)
+    with journal.write() as entry:
+        entry.db.add(
+            Session(
+                id=1,
+                name="n",
+                protocol={},
+                cassette={},
+                microscope={},
+                plugins={},
+                code_version="0",
+                seed=1,
+                phase="inventory",
+                started_at=NOON,
+            )
+        )
+        entry.say("night_began", "began")
+    trips["left"] = 2
+    with pytest.raises(Power):
+        journal.step("s", "kind", lambda _: 1, lambda entry, _: entry.say("did", "it") and None)
+    with journal.read() as db:
+        assert db.get_one(Step, "s").status == "started"
+        assert not db.scalars(select(Event).where(Event.kind == "did")).all()
+    engine.dispose()
