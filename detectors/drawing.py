@@ -6,6 +6,7 @@ is left out.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from ..hardware.records import Image
 from .records import HoleDetections, Lattice, Site, SquareClass, SquareDetections
 
-SQUARE_STYLE: Mapping[SquareClass, tuple[str, str, str]] = {
+_Dash = Literal["-", "--", "-.", ":"]
+
+SQUARE_STYLE: Mapping[SquareClass, tuple[str, _Dash, str]] = {
     SquareClass.GOOD: ("#009E73", "-", "good"),
     SquareClass.SMALL_OR_THICK: ("#0072B2", "--", "small or thick"),
     SquareClass.CONTAMINATED: ("#CC79A7", "-", "contaminated"),
@@ -28,7 +31,7 @@ SQUARE_STYLE: Mapping[SquareClass, tuple[str, str, str]] = {
 }
 """Colour, line style and name of each class."""
 
-HOLE_STYLE: Mapping[Site, tuple[str, str, str]] = {
+HOLE_STYLE: Mapping[Site, tuple[str, _Dash, str]] = {
     Site.HOLE: ("#009E73", "-", "hole"),
     Site.PARTIAL: ("#56B4E9", "--", "partial"),
     Site.COVERED: ("#D55E00", "-.", "covered"),
@@ -105,7 +108,8 @@ def contrasted(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = np.percentile(known, [0.5, 99.5])
     if not high > low:
         return np.full(pixels.shape, 0.5, np.float32)
-    return np.clip((np.nan_to_num(pixels, nan=low) - low) / (high - low), 0, 1).astype(np.float32)
+    scaled = np.clip((np.nan_to_num(pixels, nan=low) - low) / (high - low), 0, 1)
+    return np.asarray(scaled, np.float32)
 
 
 def _label(axes: Axes, row: float, col: float, text: str, colour: str) -> None:
@@ -133,7 +137,7 @@ def _lattice_lines(axes: Axes, lattice: Lattice, shape: tuple[int, ...]) -> None
             axes.plot([first[1], last[1]], [first[0], last[0]], color="#F0E442", linewidth=0.4, alpha=0.5)
 
 
-def _legend(axes: Axes, styles: Sequence[tuple[str, str, str]]) -> None:
+def _legend(axes: Axes, styles: Sequence[tuple[str, _Dash, str]]) -> None:
     if styles:
         lines = [Line2D([], [], color=colour, linestyle=style, label=name) for colour, style, name in styles]
         axes.legend(handles=lines, loc="upper right", fontsize=9, framealpha=0.85)

@@ -20,7 +20,7 @@ from .discs import Discs, looks, radii
 from .film import View, view_of
 from .lattice import Fit, Points, bases, fit_lattice, kind_of, recurring_steps, sites_within
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
-from .sites import Evidence, Scene, Shape, evidence, scene_for, snapped, usual_shape
+from .sites import Evidence, Scene, Shape, edged, evidence, scene_for, snapped, usual_shape
 from .squares import finite
 
 _LEAST_PX = 48
@@ -217,7 +217,9 @@ def _checked(view: View, proposal: _Proposal) -> _Checked | None:
         if found is None:
             return None
         shape, radius = found, found.radius
-        fit = fit_lattice(places, basis)
+        places, roundness = edged(scene, places, shape, pitch)
+        round_ones = places[roundness > 0.5]
+        fit = fit_lattice(round_ones if len(round_ones) > 0.5 * len(places) else places, basis)
         if fit is None:
             return None
         origin, basis, pitch = fit.origin, fit.basis, fit.pitch
@@ -247,7 +249,7 @@ def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
     lattice, shape, scene = best.proposal, best.shape, best.scene
     pitch = float(np.hypot(lattice.basis[:, 0], lattice.basis[:, 1]).min())
     numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape)
-    places, _ = snapped(scene, expected, shape.radius, _reach(shape.radius, pitch))
+    places = _placed(scene, expected, shape, pitch)
     seen = evidence(scene, places, shape, pitch)
     torn = _torn(seen)
     holes = []
@@ -277,6 +279,16 @@ def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
         (float(origin[0]), float(origin[1])),
         best.confidence,
     )
+
+
+def _placed(scene: Scene, expected: Points, shape: Shape, pitch: float) -> Points:
+    """Move sites to their own evidence: to the edge where one is seen all around, else to the brightest disc near."""
+    discs, _ = snapped(scene, expected, shape.radius, _reach(shape.radius, pitch))
+    rows, cols = np.array(scene.pixels.shape) * scene.step
+    inside = np.minimum(expected, np.array([rows, cols]) - 1 - expected).min(1) > shape.radius
+    start = np.where(inside[:, None], discs, expected)
+    edges, roundness = edged(scene, start, shape, pitch)
+    return np.where((roundness > 0.5)[:, None], edges, start)
 
 
 def _torn(seen: Evidence) -> NDArray[np.bool_]:

@@ -82,20 +82,21 @@ def recurring_steps(
 
 def _modes(steps: Points, weight: NDArray[np.float64], tolerance: float) -> tuple[Points, NDArray[np.float64]]:
     """Pick dense places of `steps` one after the other, each taking its surroundings with it."""
-    near = cKDTree(steps).query_ball_point(steps, tolerance)
-    support = np.array([weight[members].sum() for members in near])
-    free = np.ones(len(steps), np.bool_)
+    pairs = cKDTree(steps).query_pairs(tolerance, output_type="ndarray")
+    size = len(steps)
+    support = weight + np.bincount(pairs[:, 0], weight[pairs[:, 1]], size)
+    support += np.bincount(pairs[:, 1], weight[pairs[:, 0]], size)
+    free = np.ones(size, np.bool_)
     found: list[Points] = []
     supports: list[float] = []
     for index in np.argsort(-support, kind="stable"):
         if not free[index]:
             continue
-        members = near[index]
-        mode = np.average(steps[members], axis=0, weights=weight[members])
+        near = np.hypot(*(steps - steps[index]).T) <= tolerance
+        mode = np.average(steps[near], axis=0, weights=weight[near])
         found.append(mode)
         supports.append(float(support[index]))
-        taken = np.hypot(*(steps - mode).T) < 2 * tolerance
-        free &= ~taken & ~(np.hypot(*(steps + mode).T) < 2 * tolerance)
+        free &= np.minimum(np.hypot(*(steps - mode).T), np.hypot(*(steps + mode).T)) >= 2 * tolerance
         free[index] = False
         if len(found) == _MODES:
             break

@@ -205,6 +205,81 @@ def snapped(scene: Scene, points: Points, radius: float, reach: float) -> tuple[
     return scene.back(tops), values.max(axis=1)
 
 
+def edged(scene: Scene, points: Points, shape: Shape, pitch: float) -> tuple[Points, NDArray[np.float64]]:
+    """Move each site so that a circle of the usual radius lies on the edge seen around it.
+
+    In every sector the radius of the steepest fall is sought; levels far beyond film and hole (shadows, dirt, vacuum)
+    are clipped first, else they would draw the circle. Works for holes cut by the border, whose bright part alone would
+    draw the centre inwards.
+
+    Returns
+    -------
+    points, roundness
+        (n, 2) working px of the view; part of the sectors in view whose edge lies on the circle, 0..1.
+    """
+    here, own = scene.here(points), shape.radius / scene.step
+    start = here.copy()
+    outer = min(1.5 * own, max(1.15 * own + 1, pitch / scene.step - 1.02 * own))
+    radii = np.linspace(0.5 * own, outer, max(12, int(2 * (outer - 0.5 * own)) + 1))
+    angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
+    direction = np.c_[np.sin(angles), np.cos(angles)]
+    roundness = np.zeros(len(points))
+    for _ in range(3):
+        levels, _ = _polar(scene, here, radii)
+        fall, where = _falls(levels, radii, own, shape.contrast)
+        move, roundness = _circle(fall, where - own, direction, own)
+        here = here + move
+    far = np.hypot(*(here - start).T) > 0.5 * own
+    here[far], roundness[far] = start[far], 0.0
+    return scene.back(here), roundness
+
+
+def _falls(
+    levels: NDArray[np.float64], radii: NDArray[np.float64], own: float, contrast: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Strength (over the hole's contrast, 0..1) and radius of the steepest fall in each (site, sector)."""
+    film = _level(levels[:, :, radii > 1.1 * own])[:, None, None]
+    hole = _level(levels[:, :, radii < 0.85 * own])[:, None, None]
+    height = np.maximum(hole - film, 0.3 * contrast)
+    clipped = np.clip((levels - film) / height, -0.25, 1.25)
+    known = np.isfinite(clipped)
+    values = np.where(known, clipped, 0.0)
+    width = max(2, round(0.25 * own / (radii[1] - radii[0])))
+    total = np.concatenate((np.zeros((*values.shape[:2], 1)), np.cumsum(values, axis=2)), axis=2)
+    complete = np.concatenate((np.zeros((*values.shape[:2], 1)), np.cumsum(known, axis=2)), axis=2)
+    at = np.arange(width, len(radii) - width + 1)
+    if at.size == 0:
+        return np.zeros(values.shape[:2]), np.full(values.shape[:2], own)
+    inner = (total[:, :, at] - total[:, :, at - width]) / width
+    outer = (total[:, :, at + width] - total[:, :, at]) / width
+    fall = np.where(complete[:, :, at + width] - complete[:, :, at - width] == 2 * width, inner - outer, -1.0)
+    best = np.argmax(fall, axis=2)
+    strength = np.clip(np.take_along_axis(fall, best[:, :, None], axis=2)[:, :, 0], -1.0, 1.0)
+    spacing = radii[1] - radii[0]
+    return strength, radii[at[best]] - 0.5 * spacing
+
+
+def _circle(
+    fall: NDArray[np.float64], off: NDArray[np.float64], direction: NDArray[np.float64], own: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Robust least squares of the shift (n, 2) that explains the edges' radii; the radius may give a little."""
+    design = np.c_[direction, np.ones(len(direction))]
+    weight = np.clip(fall - 0.25, 0, None)
+    in_view = fall > -1
+    prior = np.diag([0.3, 0.3, 6.0])
+    solution = np.zeros((len(fall), 3))
+    left = off
+    for _ in range(4):
+        trust = weight / (1 + (left / (0.1 * own)) ** 2)
+        normal = np.einsum("ns,si,sj->nij", trust, design, design) + prior
+        right = np.einsum("ns,si,ns->ni", trust, design, off)
+        solution = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
+        left = off - solution @ design.T
+    agree = (np.abs(left) < 0.14 * own) & (fall > 0.35)
+    roundness = np.where(in_view.sum(1) > 4, agree.sum(1) / np.maximum(in_view.sum(1), 1), 0.0)
+    return np.clip(solution[:, :2], -0.4 * own, 0.4 * own), roundness
+
+
 def evidence(scene: Scene, points: Points, shape: Shape, pitch: float) -> Evidence:
     """Look at every site (n, 2), working px of the view."""
     own = shape.radius / scene.step
