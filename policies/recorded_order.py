@@ -1,4 +1,4 @@
-"""``recorded-order``: what a recorded session chose, in its order; the yardstick for other policies on that recording."""
+"""``recorded-order``: what a recorded session chose, in its order; the yardstick for other policies on it."""
 
 from collections.abc import Mapping
 from typing import Any

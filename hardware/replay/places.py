@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from .tables import HOLES, BadRecording, HoleLine, ImageLine
+from .tables import HOLES, IMAGES, BadRecording, HoleLine, ImageLine
 
 WORST_MISFIT = 0.1
 CHILDREN = {"gr": ("sq",), "sq": ("hl",), "hl": ("en", "fa")}
@@ -39,7 +39,7 @@ class Frames:
 
 
 class Places:
-    """Stage positions of the images of one atlas.
+    """Stage positions of the images of one session; all its atlases share their frames.
 
     Parameters
     ----------
@@ -47,8 +47,8 @@ class Places:
         Named in errors.
     parents
         The image on which each image but a tile was picked, by the latter's name.
-    exposures
-        The raw exposures.
+    images
+        All of the session.
     holes
         What ``holes.csv`` says, by the name of the raw exposure.
     """
@@ -57,14 +57,14 @@ class Places:
         self,
         folder: Path,
         parents: Mapping[str, ImageLine],
-        exposures: Iterable[ImageLine],
+        images: Iterable[ImageLine],
         holes: Mapping[str, HoleLine],
     ) -> None:
         self._parents, self._holes = parents, holes
-        given = [(line, holes[line.name]) for line in exposures if line.name in holes]
+        given = [(line, holes[line.name]) for line in images if line.level == "en" and line.name in holes]
         path = folder / HOLES
         if not given:
-            raise BadRecording(f"{path} gives positions for none of the atlas's exposures; no place can be known")
+            raise BadRecording(f"{path} gives the place of none of the exposures in {IMAGES}; no scale can be known")
         hole_images = [parents[line.name] for line, _ in given]
         squares = [parents[image.name] for image in hole_images]
         in_square = np.array([hole.in_square_px for _, hole in given])

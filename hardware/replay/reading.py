@@ -91,13 +91,15 @@ def read_session(folder: Path, atlas: str | None = None) -> RecordedSession:
     atlas = atlas or exposed.most_common(1)[0][0]
     if atlas not in exposed:
         raise BadRecording(f"{folder / IMAGES} has no exposures on an atlas {atlas!r}; it has on {', '.join(exposed)}")
-    return _Reading(folder, [line for line in images if line.atlas == atlas]).session(atlas)
+    parents = _parents(images, folder / IMAGES)
+    places = Places(folder, parents, images, read_holes(folder))
+    return _Reading([line for line in images if line.atlas == atlas], parents, places).session(atlas)
 
 
 class _Reading:
     """The tables of one atlas on their way to a session."""
 
-    def __init__(self, folder: Path, images: Sequence[ImageLine]) -> None:
+    def __init__(self, images: Sequence[ImageLine], parents: Mapping[str, ImageLine], places: Places) -> None:
         shots = sorted((line for line in images if line.level != "en-a"), key=lambda line: (line.at, line.number))
         self.shots = shots
         self.rank = {line.name: rank for rank, line in enumerate(shots)}
@@ -105,8 +107,8 @@ class _Reading:
         self.exposures = [line for line in shots if line.level == "en"]
         self.order = {line.name: order for order, line in enumerate(self.exposures, 1)}
         self.costs = step_costs(shots)
-        self.parents = _parents(shots, folder / IMAGES)
-        self.places = Places(folder, self.parents, self.exposures, read_holes(folder))
+        self.parents, self.places = parents, places
+        self.times_at: Counter[tuple[str, ...]] = Counter()
 
     def session(self, atlas: str) -> RecordedSession:
         squares = [square for _, square in sorted(self._squares(), key=lambda pair: pair[0])]
@@ -177,6 +179,9 @@ class _Reading:
                 costs[due] = costs[due].plus(self.costs[line.name])
         image = self.parents[group.exposures[0].name]
         x_um, y_um = self.places.of_hole_image(image)
+        patch = (image.tile, image.square, image.patch)
+        x_um += STAY_STEP_UM * self.times_at[patch]
+        self.times_at[patch] += 1
         return RecordedGroup(
             number=group.visit,
             name=image.name,
@@ -248,14 +253,15 @@ def _nearness(before: ImageLine, line: ImageLine) -> int:
     return shared
 
 
-def _parents(shots: Iterable[ImageLine], path: Path) -> Mapping[str, ImageLine]:
-    by_name = {line.name: line for line in shots}
+def _parents(images: Iterable[ImageLine], path: Path) -> Mapping[str, ImageLine]:
+    """Give the image that each raw image was picked on, by the latter's name."""
+    by_name = {line.name: line for line in images}
     parents = {}
     for line in by_name.values():
         if (wanted := PARENT_LEVEL.get(line.level)) is None:
             continue
         parent = by_name.get(line.parent)
-        if parent is None or parent.level != wanted:
+        if parent is None or parent.level != wanted or parent.atlas != line.atlas:
             raise BadRecording(
                 f"{path}, line {line.number}: {line.name} (level {line.level}) should have been picked on an image of "
                 f"level {wanted} of the same atlas, and {line.parent or 'nothing'} is none"

@@ -2,10 +2,10 @@
 
 Two things of a recording do not fit a screening that goes square by square, and are settled here. A square that was
 left and returned to is one *stay* for each time, and stays on one square lie 1 nm apart, so that a place tells which is
-meant. And time: every image *took* the time since the image before it, whatever that was, so that the times of all
-images add up to the length of the recording in whatever order they are asked for. Survey images that belong together
-are one `Survey`, paid for at once: all takes of a square and the hole-level images under which nothing was ever
-exposed; the takes of a group's hole-level image; its focus images.
+meant; so do groups that were returned to. And time: every image *took* the time since the image before it, whatever
+that was, so that the times of all images add up to the length of the recording in whatever order they are asked for.
+Survey images that belong together are one `Survey`, paid for at once: all takes of a square and the hole-level images
+under which nothing was ever exposed; the takes of a group's hole-level image; its focus images.
 """
 
 from collections.abc import Iterable, Mapping
