@@ -58,17 +58,8 @@ class Night:
     @property
     def plan(self) -> ScreeningProtocol:
         """The protocol as the present pass and the grid at hand want it."""
-        plan = self.protocol.in_pass(self.me.pass_number)
-        if self.me.grid_id is None or self.me.pass_number > 0:
-            return plan
-        own = self._cassette().grid_in(self._slot(self.me.grid_id))
-        squares = None if own is None else own.squares_per_grid
-        holes = None if own is None else own.holes_per_square
-        if squares is not None:
-            plan = plan.model_copy(update={"squares": plan.squares.model_copy(update={"per_grid": squares})})
-        if holes is not None:
-            plan = plan.model_copy(update={"holes": plan.holes.model_copy(update={"per_square": holes})})
-        return plan
+        own = None if self.me.grid_id is None else self._cassette().grid_in(self._slot(self.me.grid_id))
+        return self.protocol.in_pass(self.me.pass_number, own)
 
     def preset(self, level: Level) -> Preset:
         """Give the optics of a level: the protocol's own, or those set up on the microscope."""
