@@ -80,22 +80,28 @@ def shorter_shifts(reach: Reach, centres: Indices, rounds: int) -> Indices:
 
 def _moved_centre(reach: Reach, chosen: list[int], place: int) -> bool:
     """Put one centre where it serves best with the others fixed; say whether it moved."""
-    others = chosen[:place] + chosen[place + 1 :]
-    without = reach[:, others].min(axis=1) if others else np.full(len(reach), np.inf)
-    now = reach[:, chosen[place]]
-    bare = np.flatnonzero(~np.isfinite(without))
-    served = bare if bare.size else np.flatnonzero(now < without)
-    options = np.flatnonzero(np.isfinite(reach[served]).all(axis=0))
-    options = np.setdiff1d(options, others)
+    here = chosen[place]
+    others = np.array(chosen[:place] + chosen[place + 1 :], dtype=np.intp)
+    own = np.flatnonzero(np.isfinite(reach[:, here]))
+    without = _least(reach, own, others)
+    bare = own[~np.isfinite(without)]
+    must = bare if bare.size else own[reach[own, here] < without]
+    options = np.setdiff1d(np.flatnonzero(np.isfinite(reach[must]).all(axis=0)), others)
     near = np.flatnonzero(np.isfinite(reach[:, options]).any(axis=1))
-    known = without[near]
-    base = np.where(np.isfinite(known), known, 0.0).sum()
-    totals = np.minimum(known[:, None], reach[np.ix_(near, options)]).sum(axis=0) - base
+    known = _least(reach, near, others)
+    base = np.where(np.isfinite(known), known, 0.0)
+    totals = (np.minimum(known[:, None], reach[np.ix_(near, options)]) - base[:, None]).sum(axis=0)
     best = int(np.argmin(totals))
-    if totals[best] < totals[np.searchsorted(options, chosen[place])] - _GAIN:
+    if totals[best] < totals[np.searchsorted(options, here)] - _GAIN:
         chosen[place] = int(options[best])
         return True
     return False
+
+
+def _least(reach: Reach, rows: Indices, centres: Indices) -> NDArray[np.float64]:
+    """Give the shift of each of the rows to its nearest of the centres, inf where none is in reach."""
+    least: NDArray[np.float64] = np.min(reach[np.ix_(rows, centres)], axis=1, initial=np.inf)
+    return least
 
 
 def total_shift_um(reach: Reach, centres: Sequence[int] | Indices, groups: Indices) -> float:

@@ -18,6 +18,8 @@ from scipy.sparse import csr_array
 
 Indices = NDArray[np.intp]
 
+_LARGEST_PROGRAM = 1500
+
 
 @dataclass(frozen=True, slots=True)
 class CoverProblem:
@@ -46,12 +48,26 @@ class CoverProblem:
         return csr_array((np.ones(len(columns)), columns, pointers), shape=(len(self.coverers), len(self.covers)))
 
 
-def lower_bound(problem: CoverProblem) -> int:
-    """Give a number of candidates below which no cover exists: the linear program's optimum, rounded up."""
+def least_possible(problem: CoverProblem) -> float:
+    """Give a number that no cover goes below: the optimum of the linear program, or a packing where that is too large.
+
+    The packing counts rows no two of which share a candidate; each needs one of its own.
+    """
+    if len(problem.coverers) > _LARGEST_PROGRAM:
+        return float(_packed_rows(problem))
     matrix = problem.matrix()
     rule = LinearConstraint(matrix, 1, np.inf)
     answer = milp(np.ones(matrix.shape[1]), constraints=rule, bounds=Bounds(0, 1))  # nothing integral: the relaxation
-    return int(np.ceil(answer.fun - 1e-6)) if answer.status == 0 else 1
+    return float(answer.fun) if answer.status == 0 else float(_packed_rows(problem))
+
+
+def _packed_rows(problem: CoverProblem) -> int:
+    free, packed = np.ones(len(problem.covers), dtype=bool), 0
+    for coverers in sorted(problem.coverers, key=len):
+        if free[coverers].all():
+            free[coverers] = False
+            packed += 1
+    return packed
 
 
 def smaller_cover(problem: CoverProblem, than: int, nodes: int) -> tuple[Indices | None, bool]:

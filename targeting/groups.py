@@ -17,20 +17,21 @@ from scipy.spatial import KDTree
 
 from ..protocols.errors import BadInput
 from .assignment import NOT_GROUPED, Reach, nearest_groups, shorter_shifts, sized_groups, total_shift_um
-from .cover import CoverProblem, Indices, lower_bound, search_cover, smaller_cover
+from .cover import CoverProblem, Indices, least_possible, search_cover, smaller_cover
 from .points import Points, as_points, distances
 from .records import Group, Grouping
 
-MOST_HOLES = 5000
+MOST_HOLES = 4000
 """Above this one call would need gigabytes; a square has at most some hundreds of holes."""
 
 _SEED = 20240229
 _ONE_SQUARE = 150
 _STEPS_PER_S = 15_000
-_LIMIT_ONE_SQUARE_S, _LIMIT_MORE_S = 0.1, 1.0
-_NODES = 200
+_FEWEST_STEPS = 200
+_LIMIT_ONE_SQUARE_S, _LIMIT_MORE_S = 0.15, 1.2
+_NODES = 100
 _ROUNDS = 4
-_REPAIRS = 300
+_RATINGS = 400
 _ONE_SPOT_UM = 1e-6
 
 
@@ -69,7 +70,7 @@ def group_holes(
         Which holes may be exposed; the others are neither centres nor members. None means all.
     time_limit_s
         How long to search. It is turned into a number of search steps at a fixed rate, so that the answer does not
-        depend on the host; None takes 0.1 up to 150 holes and 1.0 above.
+        depend on the host; None takes 0.15 up to 150 holes and 1.2 above.
     rng
         Generator of the search; None starts from a fixed seed.
 
@@ -83,7 +84,7 @@ def group_holes(
     ------
     BadInput
         Positions that are no finite pairs, two holes on one spot, a radius below 0, a minimum below 1, or a mask of
-        another length; above 5000 holes.
+        another length; above 4000 holes.
     """
     points = _checked(positions_um, radius_um, minimum_size)
     able = _able(exposable, len(points))
@@ -92,11 +93,10 @@ def group_holes(
     order = order[able[order]]
     groups: list[Group] = []
     bound, exact = 0, True
-    steps = _steps(time_limit_s, len(order))
+    seconds = _seconds(time_limit_s, len(order))
     for part in _parts(points[order], radius_um):
         holes = order[part]
-        share = max(int(steps * len(part) / len(order)), 200)
-        solved = _solve(points[holes], radius_um, minimum_size, share, generator)
+        solved = _solve(points[holes], radius_um, minimum_size, seconds * len(part) / len(order), generator)
         groups += _made(points, holes, solved)
         bound, exact = bound + solved.bound, exact and solved.exact
     groups.sort(key=lambda group: (group.x_um, group.y_um))
@@ -143,12 +143,12 @@ def _able(exposable: Sequence[bool] | NDArray[np.bool_] | None, count: int) -> N
     return able
 
 
-def _steps(time_limit_s: float | None, holes: int) -> int:
+def _seconds(time_limit_s: float | None, holes: int) -> float:
     if time_limit_s is None:
-        time_limit_s = _LIMIT_ONE_SQUARE_S if holes <= _ONE_SQUARE else _LIMIT_MORE_S
-    elif not time_limit_s >= 0:
+        return _LIMIT_ONE_SQUARE_S if holes <= _ONE_SQUARE else _LIMIT_MORE_S
+    if not time_limit_s >= 0:
         raise BadInput(f"The time limit of the grouping is {time_limit_s} s; give 0 or more.")
-    return int(min(time_limit_s, 1e4) * _STEPS_PER_S)
+    return min(time_limit_s, 1e4)
 
 
 def _parts(points: Points, radius_um: float) -> list[Indices]:
@@ -165,10 +165,9 @@ def _parts(points: Points, radius_um: float) -> list[Indices]:
     return [np.flatnonzero(labels == label) for label in range(number)]
 
 
-def _solve(points: Points, radius_um: float, smallest: int, steps: int, rng: Generator) -> _Solved:
-    if len(points) < smallest:
-        return _Solved(np.zeros(0, dtype=np.intp), np.full(len(points), NOT_GROUPED), 0, True)
-    if len(points) == 1:
+def _solve(points: Points, radius_um: float, smallest: int, seconds: float, rng: Generator) -> _Solved:
+    """Group one part; holes with too few others in reach of any centre are left out before the search."""
+    if len(points) == 1 and smallest == 1:
         return _Solved(np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp), 1, True)
     gaps = distances(points, points)
     reach = np.where(gaps <= radius_um, gaps, np.inf)
@@ -179,46 +178,60 @@ def _solve(points: Points, radius_um: float, smallest: int, steps: int, rng: Gen
         return _Solved(np.zeros(0, dtype=np.intp), np.full(len(points), NOT_GROUPED), 0, True)
     rows, candidates = np.flatnonzero(coverable), np.flatnonzero(wide)
     inner = reach[np.ix_(rows, candidates)]
-    chosen, bound, exact = _fewest(inner, steps, rng)
+    chosen, bound = _fewest(inner, seconds, rng)
     centres = candidates[shorter_shifts(inner, chosen, _ROUNDS)]
     if smallest == 1:
-        return _Solved(centres, nearest_groups(reach, centres), bound, exact)
-    return _sized(reach, centres, smallest, coverable)
+        return _Solved(centres, nearest_groups(reach, centres), bound, bound == len(centres))
+    centres, groups = _sized(reach, centres, smallest, coverable)
+    grouped = np.flatnonzero(groups != NOT_GROUPED)
+    complete = grouped.size == rows.size
+    if not complete:
+        bound = _bound(_problem(reach[np.ix_(grouped, candidates)])) if grouped.size else 0
+    return _Solved(centres, groups, bound, complete and bound == len(centres))
 
 
-def _fewest(reach: Reach, steps: int, rng: Generator) -> tuple[Indices, int, bool]:
-    """Give a smallest cover, the lower bound and whether it is proven."""
-    covers = [np.flatnonzero(column) for column in np.isfinite(reach).T]
-    problem = CoverProblem.of(covers, len(reach))
-    bound = lower_bound(problem)
-    best = search_cover(problem, rng, steps=steps, enough=bound)
-    if len(best) > bound and len(reach) <= _ONE_SQUARE:
+def _fewest(reach: Reach, seconds: float, rng: Generator) -> tuple[Indices, int]:
+    """Give a smallest cover found and the lower bound."""
+    problem = _problem(reach)
+    least = least_possible(problem)
+    bound = int(np.ceil(least - 1e-6))
+    best = search_cover(problem, rng, steps=max(int(seconds * _STEPS_PER_S), _FEWEST_STEPS), enough=bound)
+    if len(best) > bound and _provable(len(reach), len(best) - 1 - least, seconds):
         smaller, settled = smaller_cover(problem, len(best), _NODES)
         best = best if smaller is None else smaller
         bound = len(best) if settled else bound
-    return best, bound, bound == len(best)
+    return best, bound
 
 
-def _sized(reach: Reach, centres: Indices, smallest: int, coverable: NDArray[np.bool_]) -> _Solved:
+def _problem(reach: Reach) -> CoverProblem:
+    return CoverProblem.of([np.flatnonzero(column) for column in np.isfinite(reach).T], len(reach))
+
+
+def _bound(problem: CoverProblem) -> int:
+    return int(np.ceil(least_possible(problem) - 1e-6))
+
+
+def _provable(holes: int, slack: float, seconds: float) -> bool:
+    """Say whether a proof is quick: few holes and a linear program close below; with time to spend, for a whole square.
+
+    Measured: up to 0.1 s within the first rule, seconds beyond it.
+    """
+    return (holes <= 100 and holes * max(slack, 0.0) <= 20) or (holes <= _ONE_SQUARE and seconds >= 1)
+
+
+def _sized(reach: Reach, centres: Indices, smallest: int, coverable: NDArray[np.bool_]) -> tuple[Indices, Indices]:
     """Make groups of at least the smallest size, then take in left-out holes while another set of centres allows it."""
-    best = _rated(reach, centres, smallest)
-    for _ in range(_REPAIRS):
-        left = np.flatnonzero(coverable & (best[2] == NOT_GROUPED))
-        if left.size == 0:
+    rating, centres, groups = _rated(reach, centres, smallest)
+    budget = _RATINGS
+    while budget > 0:
+        left = np.flatnonzero(coverable & (groups == NOT_GROUPED))
+        trials = _variants(reach, centres, left)[:budget]
+        budget -= len(trials)
+        better = min((_rated(reach, trial, smallest) for trial in trials), key=lambda option: option[0], default=None)
+        if better is None or better[0] >= rating:
             break
-        options = [_rated(reach, trial, smallest) for trial in _variants(reach, best[1], left)]
-        better = min(options, key=lambda option: option[0], default=best)
-        if better[0] >= best[0]:
-            break
-        best = better
-    grouped = np.flatnonzero(best[2] != NOT_GROUPED)
-    if grouped.size == 0:
-        return _Solved(best[1], best[2], 0, True)
-    candidates = np.flatnonzero(np.isfinite(reach).any(axis=0))
-    covers = [np.flatnonzero(np.isfinite(reach[grouped, candidate])) for candidate in candidates]
-    bound = lower_bound(CoverProblem.of(covers, len(grouped)))
-    complete = bool((best[2][coverable] != NOT_GROUPED).all())
-    return _Solved(best[1], best[2], bound, complete and bound == len(best[1]))
+        rating, centres, groups = better
+    return centres, groups
 
 
 def _rated(reach: Reach, centres: Indices, smallest: int) -> tuple[tuple[int, int, float], Indices, Indices]:
