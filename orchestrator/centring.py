@@ -97,7 +97,7 @@ def _measured_offset(
     night: Night, grid: models.Grid, square: models.Square, view: Acquired
 ) -> tuple[tuple[float, float], int]:
     """Measure by how much the holes in view stand beside where the record expects them, in µm."""
-    if view.path is None:
+    if view.path is None or square.lattice is None:
         return (0.0, 0.0), 0
     with night.journal.read() as db:
         known = [h for h in remaining.holes_of(db, square.id) if h.site == "hole"]
