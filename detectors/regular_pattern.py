@@ -1,4 +1,4 @@
-"""Targets on film without a lattice of holes (lacey, continuous, negative stain): evenly spread, away from bars and dirt."""
+"""Targets on film without a lattice of holes (lacey, continuous, negative stain): even, off bars and dirt."""
 
 from collections.abc import Mapping
 from typing import Any
