@@ -1,0 +1,301 @@
+"""The one state of the instrument, and where it makes the camera look."""
+
+import math
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...protocols.preset import Preset
+from ..clock import Clock
+from ..records import Affine, Vacuum
+from .cassette_world import GridSpec
+from .cells import Floats, key, normal, uniform
+from .profile import Duration, Profile
+from .specimen import Stain, View
+from .world import GridWorld
+
+if TYPE_CHECKING:
+    from .memory import Dose, Memory
+
+
+@dataclass
+class State:
+    """Everything about the instrument that outlives its process.
+
+    Attributes
+    ----------
+    now
+        The time it has lived to.
+    acts
+        Acts that drew random numbers; each has its own generator.
+    calls, calls_of, strikes
+        Hardware calls of any kind, by method, and how often each fault struck.
+    loads, attempts
+        Successful and attempted loads by slot.
+    x_um, y_um, z_um, alpha_deg
+        Where the stage believes it is; ``error_*`` is what it is off by.
+    drift_a_per_s, drift_turn_rad, drift_tau_s, moved_at
+        Drift at the end of the last move, its direction and decay.
+    defocus_um, focal_um
+        Defocus set, and the height (µm) at which the specimen is in focus when that is zero.
+    fill_at, fill_s, fills
+        Begin and length of the running or next dewar fill, and how many have ended; ``filled_at`` is the last end.
+    """
+
+    started: datetime
+    now: datetime
+    fill_at: datetime
+    fill_s: float
+    acts: int = 0
+    calls: int = 0
+    calls_of: dict[str, int] = field(default_factory=dict)
+    strikes: dict[int, int] = field(default_factory=dict)
+    on_stage: int | None = None
+    loads: dict[int, int] = field(default_factory=dict)
+    attempts: dict[int, int] = field(default_factory=dict)
+    jammed: bool = False
+    x_um: float = 0.0
+    y_um: float = 0.0
+    z_um: float = 0.0
+    alpha_deg: float = 0.0
+    error_x_um: float = 0.0
+    error_y_um: float = 0.0
+    error_z_um: float = 0.0
+    drift_a_per_s: float = 0.0
+    drift_turn_rad: float = 0.0
+    drift_tau_s: float = 20.0
+    moved_at: datetime | None = None
+    preset: Preset | None = None
+    shift_x_um: float = 0.0
+    shift_y_um: float = 0.0
+    defocus_um: float = 0.0
+    focal_um: float = 0.0
+    valve_open: bool = False
+    valve_stuck_until: datetime | None = None
+    vacuum_lost_until: datetime | None = None
+    beam_off_until: datetime | None = None
+    fills: int = 0
+    filled_at: datetime | None = None
+    disk_full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """How a grid lies on the stage after one load: its centre in the stage's frame, its turn, its height."""
+
+    x_um: float
+    y_um: float
+    turn_rad: float
+    z_um: float
+
+
+class Instrument:
+    """State, numbers and world together; the acts of the other modules work on it."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        grids: dict[int, GridSpec],
+        seed: int,
+        clock: Clock,
+        memory: "Memory",
+        images: Path,
+        state: State,
+        doses: "list[Dose]",
+    ) -> None:
+        self.profile = profile
+        self.grids = grids
+        self.seed = seed
+        self.clock = clock
+        self.memory = memory
+        self.images = images
+        self.state = state
+        self.doses = doses
+        self.striking: frozenset[str] = frozenset()
+        self._own = key("instrument", seed)
+        self._worlds: dict[int, GridWorld] = {}
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Give the present act's generator for one purpose."""
+        stable = zlib.crc32(name.encode())
+        return np.random.Generator(np.random.SFC64(np.random.SeedSequence([self.seed, self.state.acts, stable])))
+
+    def spend(self, duration: Duration, name: str) -> float:
+        """Let an act take its time; returns the seconds."""
+        seconds = duration.draw(float(self.rng(name).standard_normal()))
+        self.clock.sleep(seconds)
+        return seconds
+
+    def hours(self, at: datetime | None = None) -> float:
+        """Give the hours since the start of the night."""
+        return ((at or self.clock.now()) - self.state.started).total_seconds() / 3600
+
+    @property
+    def world(self) -> GridWorld | None:
+        """The grid on the stage."""
+        slot = self.state.on_stage
+        if slot is None:
+            return None
+        if slot not in self._worlds:
+            self._worlds = {slot: GridWorld(self.seed, slot, self.grids[slot])}
+        return self._worlds[slot]
+
+    @property
+    def seating(self) -> Seating:
+        """How the grid on the stage lies; a new load gives a new answer."""
+        slot = self.state.on_stage or 0
+        return seating_of(self.profile, self.seed, slot, self.state.loads.get(slot, 0))
+
+    @cached_property
+    def shift_matrix(self) -> Floats:
+        """What a commanded image shift really does, (2, 2): the calibration is slightly wrong."""
+        optics = self.profile.optics
+        draws = normal(self._own, "image shift", np.arange(3))
+        turn = math.radians(optics.image_shift_rotation_error_deg * draws[0])
+        scale = np.diag(1 + optics.image_shift_scale_error * draws[1:])
+        return np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) @ scale
+
+    def true_level(self, preset: Preset) -> tuple[float, float]:
+        """Give the true pixel size in Å and rotation in degrees of a preset."""
+        optics, level = self.profile.optics, self.profile.levels[preset.level]
+        draws = normal(self._own, f"level {preset.level}", np.arange(2))
+        scale = 1 + optics.scale_error * float(draws[0])
+        return preset.pixel_size_a * scale, level.rotation_deg + optics.rotation_error_deg * float(draws[1])
+
+    def drift_rate(self, at: datetime) -> float:
+        """Give the drift in Å/s: what the last move left, the fill's shaking, and a floor."""
+        state, stage, dewars = self.state, self.profile.stage, self.profile.dewars
+        left = 0.0
+        if state.moved_at is not None:
+            left = state.drift_a_per_s * math.exp(-(at - state.moved_at).total_seconds() / state.drift_tau_s)
+        if at >= state.fill_at:
+            left += dewars.drift_a_per_s
+        elif state.filled_at is not None and dewars.settle_s > 0:
+            left += dewars.drift_a_per_s * math.exp(-4 * (at - state.filled_at).total_seconds() / dewars.settle_s)
+        return left + stage.drift_floor_a_per_s
+
+    def drifted_um(self, at: datetime) -> Floats:
+        """Give the drift since the end of the last move, (x, y); fills shake, they do not carry."""
+        state = self.state
+        if state.moved_at is None:
+            return np.zeros(2)
+        since = (at - state.moved_at).total_seconds()
+        way = state.drift_a_per_s * state.drift_tau_s * (1 - math.exp(-since / state.drift_tau_s))
+        return way * 1e-4 * np.array([math.cos(state.drift_turn_rad), math.sin(state.drift_turn_rad)])
+
+    def looked_at(self, at: datetime, preset: Preset | None = None) -> Floats:
+        """Give the point of the specimen in the middle of the camera, in the stage's frame, (x, y)."""
+        state = self.state
+        aim = np.array([state.x_um + state.error_x_um, state.y_um + state.error_y_um])
+        aim += self.shift_matrix @ [state.shift_x_um, state.shift_y_um]
+        aim -= self.drifted_um(at)
+        if preset is not None:
+            aim += self.profile.levels[preset.level].offset_um
+        if state.alpha_deg != 0.0:
+            # A specimen above the axis runs sideways when tilted; its height there decides how far.
+            height = self.height_um(aim) + self.profile.stage.tilt_axis_offset_um
+            aim[1] += height * math.tan(math.radians(state.alpha_deg))
+        return aim
+
+    def height_um(self, stage_xy: Floats) -> float:
+        """Give the height of the specimen at a place of the stage's frame over the eucentric plane."""
+        state, world = self.state, self.world
+        stage_z = state.z_um + state.error_z_um
+        if world is None:
+            return stage_z
+        x, y = self.to_grid(stage_xy)
+        return stage_z + self.seating.z_um + float(world.height_um(x, y))
+
+    def true_defocus_um(self, stage_xy: Floats, at: datetime) -> float:
+        """Give the defocus at a place, underfocus negative: what is set, and how far the specimen lies from focus."""
+        state = self.state
+        beside = (stage_xy[1] - state.y_um) * math.sin(math.radians(state.alpha_deg))
+        wander = self.profile.optics.defocus_drift_um_per_h * self.hours(at)
+        return state.defocus_um - (self.height_um(stage_xy) + float(beside) - state.focal_um) + wander
+
+    def to_grid(self, stage_xy: Floats) -> Floats:
+        """Bring places (..., 2) from the stage's frame to the grid's."""
+        seating = self.seating
+        c, s = math.cos(seating.turn_rad), math.sin(seating.turn_rad)
+        away = np.asarray(stage_xy) - [seating.x_um, seating.y_um]
+        return np.stack([c * away[..., 0] + s * away[..., 1], -s * away[..., 0] + c * away[..., 1]], axis=-1)
+
+    def view(self, preset: Preset, at: datetime) -> View:
+        """Say where every pixel of an image taken now would lie on the grid."""
+        pixel_a, rotation = self.true_level(preset)
+        linear = _linear(pixel_a * 1e-4, rotation, self.state.alpha_deg)
+        seating = self.seating
+        c, s = math.cos(seating.turn_rad), math.sin(seating.turn_rad)
+        turned = np.array([[c, s], [-s, c]]) @ linear
+        middle = np.array([(preset.rows_px - 1) / 2, (preset.cols_px - 1) / 2])
+        start = self.to_grid(self.looked_at(at, preset)) - turned @ middle
+        return View(np.column_stack([turned, start]), preset.rows_px, preset.cols_px)
+
+    def nominal(self, preset: Preset) -> Affine:
+        """Give the affine from pixels to stage µm as the instrument believes it."""
+        state = self.state
+        linear = _linear(preset.pixel_size_a * 1e-4, self.profile.levels[preset.level].rotation_deg, state.alpha_deg)
+        middle = np.array([(preset.rows_px - 1) / 2, (preset.cols_px - 1) / 2])
+        start = np.array([state.x_um + state.shift_x_um, state.y_um + state.shift_y_um]) - linear @ middle
+        (a, b), (c, d) = linear.tolist()
+        return (a, b, float(start[0])), (c, d, float(start[1]))
+
+    def stains(self) -> list[Stain]:
+        """Give the marks of earlier exposures on the grid that is on the stage."""
+        return [
+            Stain(dose.x_um, dose.y_um, dose.radius_um)
+            for dose in self.doses
+            if dose.slot == self.state.on_stage and dose.dose_e_per_a2 >= 5.0
+        ]
+
+    def beam(self, at: datetime) -> float:
+        """Give the beam that reaches the specimen, as a fraction of the nominal one."""
+        state, optics = self.state, self.profile.optics
+        if not state.valve_open or not self.beam_on(at) or self.vacuum(at) is not Vacuum.GREEN:
+            return 0.0
+        return 1 - optics.beam_decay_per_h * (self.hours(at) % optics.flash_every_h)
+
+    def beam_on(self, at: datetime) -> bool:
+        """Whether the gun gives a beam."""
+        return self.state.beam_off_until is None or at >= self.state.beam_off_until
+
+    def vacuum(self, at: datetime) -> Vacuum:
+        """Read the vacuum."""
+        lost = self.state.vacuum_lost_until
+        return Vacuum.GREEN if lost is None or at >= lost else Vacuum.RED
+
+    def filling(self, at: datetime) -> bool:
+        """Whether a dewar fill is under way."""
+        return self.profile.dewars.has_refill and at >= self.state.fill_at
+
+    def let_time_pass(self) -> None:
+        """Bring to the present what runs by itself: fills that have ended and the next one's time."""
+        state, dewars, now = self.state, self.profile.dewars, self.clock.now()
+        state.now = max(state.now, now)
+        while dewars.has_refill and now >= state.fill_at + timedelta(seconds=state.fill_s):
+            state.filled_at = state.fill_at + timedelta(seconds=state.fill_s)
+            state.fills += 1
+            draws = normal(self._own, "fill", state.fills, np.arange(2))
+            state.fill_at = state.filled_at + timedelta(hours=dewars.fill_every_h * math.exp(0.03 * float(draws[0])))
+            state.fill_s = dewars.fill.draw(float(draws[1]))
+
+
+def seating_of(profile: Profile, seed: int, slot: int, load: int) -> Seating:
+    """Say how the grid of a slot lies after its n-th load."""
+    own, loader = key("seating", seed, slot), profile.loader
+    draws = normal(own, "shift", load, np.arange(3))
+    turn = math.radians(loader.rotation_deg) * (2 * float(uniform(own, "turn", load)) - 1)
+    return Seating(loader.shift_um * float(draws[0]), loader.shift_um * float(draws[1]), turn, 5.0 * float(draws[2]))
+
+
+def _linear(pixel_um: float, rotation_deg: float, alpha_deg: float) -> NDArray[np.float64]:
+    """Give the (2, 2) part of pixels to stage: columns run along the rotation, rows a quarter turn further on."""
+    c, s = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
+    foreshortened = math.cos(math.radians(alpha_deg))
+    return pixel_um * np.array([[-s, c], [c / foreshortened, s / foreshortened]])

@@ -1,0 +1,56 @@
+"""What a grid is made of: its squares and their holes, as arrays."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cells import Floats
+
+
+class SquareKind(IntEnum):
+    """What became of a square."""
+
+    INTACT = 0
+    EMPTY = 1
+    TORN = 2
+    CRACKED = 3
+    DRY = 4
+    THICK = 5
+    CONTAMINATED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """Mesh openings, one array element each: indices, centre, what they are and the numbers of their ice.
+
+    ``patch`` is (x, y, radius) relative to the centre and the thickness of a thick patch.
+    """
+
+    i: NDArray[np.int64]
+    j: NDArray[np.int64]
+    x_um: Floats
+    y_um: Floats
+    kind: NDArray[np.int64]
+    size: Floats
+    ice_nm: Floats
+    meniscus_nm: Floats
+    meniscus_um: Floats
+    patch_x_um: Floats
+    patch_y_um: Floats
+    patch_um: Floats
+    patch_nm: Floats
+    empty_holes: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Holes of the film, one array element each: lattice indices, centre, radius and factor on the ice (0: no ice)."""
+
+    a: NDArray[np.int64]
+    b: NDArray[np.int64]
+    x_um: Floats
+    y_um: Floats
+    radius_um: Floats
+    factor: Floats

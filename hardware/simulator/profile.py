@@ -1,0 +1,236 @@
+"""The profile of one instrument: every number the simulator needs, its unit in its name, its source beside it."""
+
+import math
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ...protocols.errors import BadInput
+from ...protocols.preset import Level, Preset
+
+
+class Frozen(BaseModel):
+    """Part of a profile: nothing unknown, nothing changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Duration(Frozen):
+    """How long an act takes: drawn from a log-normal with this median and these quartiles."""
+
+    median_s: float = Field(gt=0)
+    q25_s: float = Field(gt=0)
+    q75_s: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _quartiles_in_order(self) -> "Duration":
+        if not self.q25_s <= self.median_s <= self.q75_s:
+            raise ValueError("the quartiles must lie on either side of the median")
+        return self
+
+    def draw(self, normal: float) -> float:
+        """Turn a standard normal number into seconds."""
+        return self.median_s * math.exp(normal * math.log(self.q75_s / self.q25_s) / 1.349)
+
+
+class StageNumbers(Frozen):
+    """The goniometer."""
+
+    limit_um: float = Field(gt=0)
+    z_limit_um: float = Field(gt=0)
+    tilt_limit_deg: float = Field(gt=0)
+    error_um: float = Field(ge=0, description="Standard deviation per axis after a short, backlash-corrected move.")
+    error_long_um: float = Field(ge=0, description="Standard deviation per axis after a long move.")
+    long_move_um: float = Field(gt=0, description="From this distance on a move is a long one.")
+    backlash_um: float = Field(ge=0, description="What is left of the backlash after correction, along the move.")
+    same_place_um: float = Field(ge=0, description="A smaller move is none.")
+    reading_noise_um: float = Field(ge=0)
+    drift_a_per_s: tuple[float, float] = Field(description="Least and most drift at the end of a move.")
+    drift_tau_s: tuple[float, float] = Field(description="Least and most decay time of the drift.")
+    drift_floor_a_per_s: float = Field(ge=0, description="Drift that never goes away.")
+    tilt_axis_offset_um: float = Field(description="Distance of the optical axis from the tilt axis.")
+
+
+class LoaderNumbers(Frozen):
+    """The cassette and the way of a grid to the stage."""
+
+    slots: int = Field(ge=1, le=12)
+    shift_um: float = Field(ge=0, description="Standard deviation per axis of the grid's centre at each load.")
+    rotation_deg: float = Field(ge=0, description="Largest rotation of a grid against the stage.")
+
+
+class OpticsNumbers(Frozen):
+    """Lenses and deflectors."""
+
+    voltage_kv: float = Field(gt=0)
+    cs_mm: float = Field(ge=0)
+    amplitude_contrast: float = Field(ge=0, lt=1)
+    image_shift_limit_um: float = Field(gt=0)
+    image_shift_scale_error: float = Field(ge=0, description="Standard deviation, as a fraction.")
+    image_shift_rotation_error_deg: float = Field(ge=0)
+    scale_error: float = Field(ge=0, description="Standard deviation of pixel sizes from nominal, as a fraction.")
+    rotation_error_deg: float = Field(ge=0, description="Standard deviation of image rotations from nominal.")
+    astigmatism_a: float = Field(ge=0, description="Typical difference of the two defoci.")
+    defocus_drift_um_per_h: float = Field(ge=0)
+    source_b_a2: float = Field(ge=0, description="Envelope exp(-B k²/4) of source, lenses and camera together.")
+    energy_filter: bool
+    beam_decay_per_h: float = Field(ge=0, description="Fraction of the beam current lost each hour.")
+    flash_every_h: float = Field(gt=0, description="The emitter is renewed so often.")
+    vignetting: float = Field(ge=0, lt=1, description="Fraction of light lost at the rim of the illuminated disc.")
+
+
+class Matter(Frozen):
+    """How matter holds electrons back from the image: mean free paths with the usual apertures."""
+
+    ice_path_nm: float = Field(gt=0)
+    carbon_path_nm: float = Field(gt=0)
+    gold_path_nm: float = Field(gt=0)
+
+
+class Camera(Frozen):
+    """The detector."""
+
+    counts_per_electron: float = Field(gt=0)
+    read_noise_counts: float = Field(ge=0, description="At levels taken in linear mode; 0 for a counting camera.")
+    dark_e_per_px: float = Field(ge=0, description="Counts that come without a beam, as electrons per pixel and image.")
+    glow: float = Field(ge=0, lt=0.5, description="Fraction of the light that the camera spreads wide.")
+    blur_px: float = Field(ge=0, description="Standard deviation of the point spread.")
+    hot_pixels: float = Field(ge=0, lt=0.01, description="Fraction of pixels that are far too bright.")
+
+
+class Dewars(Frozen):
+    """Cooling."""
+
+    has_refill: bool
+    first_fill_h: float = Field(gt=0, description="Hours from the start of the night to the first fill.")
+    fill_every_h: float = Field(gt=0)
+    fill: Duration
+    settle_s: float = Field(ge=0, description="The specimen shakes for so long after a fill.")
+    drift_a_per_s: float = Field(ge=0, description="While filling.")
+
+
+class Focusing(Frozen):
+    """Automatic procedures and how well they do."""
+
+    tilt_error_um: float = Field(ge=0, description="Standard deviation of eucentric height by tilting.")
+    focus_height_error_um: float = Field(ge=0, description="The same by focus.")
+    autofocus_error_um: float = Field(ge=0)
+    autofocus_dose_e_per_a2: float = Field(ge=0)
+    autofocus_range_um: float = Field(gt=0, description="A specimen further from focus than this is not found.")
+    thickest_nm: float = Field(gt=0, description="Ice thicker than this gives no signal to focus on.")
+
+
+class Times(Frozen):
+    """How long the acts take."""
+
+    inventory: Duration
+    load: Duration
+    unload: Duration
+    stage_move: Duration
+    stage_um_per_s: float = Field(gt=0)
+    tilt_deg_per_s: float = Field(gt=0)
+    preset: Duration
+    image_shift: Duration
+    acquire: dict[Level, Duration] = Field(description="Besides the exposure itself: reading out and saving.")
+    height_tilt: Duration
+    height_focus: Duration
+    autofocus: Duration
+    drift_reading: Duration
+    zero_loss: Duration
+    valve: Duration
+
+
+class LevelOptics(Frozen):
+    """One level: its preset and how its image lies on the specimen."""
+
+    preset: Preset
+    rotation_deg: float = Field(description="From the stage's x axis to the image's columns.")
+    offset_um: tuple[float, float] = Field(default=(0.0, 0.0), description="What the centre shows off the axis.")
+
+
+class Profile(Frozen):
+    """One simulated instrument."""
+
+    name: str
+    about: str
+    stage: StageNumbers
+    loader: LoaderNumbers
+    optics: OpticsNumbers
+    matter: Matter
+    camera: Camera
+    dewars: Dewars
+    focusing: Focusing
+    times: Times
+    levels: dict[Level, LevelOptics]
+    sources: dict[str, str] = Field(
+        description="Where each number is from, by dotted name or the beginning of one; 'assumed' if nobody measured."
+    )
+
+    @model_validator(mode="after")
+    def _every_number_has_a_source(self) -> "Profile":
+        missing = set(get_args(Level)) - set(self.levels)
+        if missing:
+            raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
+        bare = [name for name in _numbers(self.model_dump(exclude={"sources"})) if self.source(name) is None]
+        if bare:
+            raise ValueError(f"sources says nothing of {bare[0]}")
+        return self
+
+    def source(self, name: str) -> str | None:
+        """Say where a number is from: the source given for the longest beginning of its dotted name."""
+        parts = name.split(".")
+        for length in range(len(parts), 0, -1):
+            found = self.sources.get(".".join(parts[:length]))
+            if found is not None:
+                return found
+        return None
+
+
+def load_profile(name_or_file: str) -> Profile:
+    """Read a shipped profile by name, or a YAML file; raises `BadInput`."""
+    return _profile(str(name_or_file))
+
+
+@lru_cache(maxsize=8)
+def _profile(name_or_file: str) -> Profile:
+    raw = read_yaml(name_or_file, "profiles")
+    try:
+        return Profile.model_validate(raw)
+    except ValidationError as error:
+        raise BadInput(f"profile {name_or_file}: {first_complaint(error)}") from error
+
+
+def read_yaml(name_or_file: str, folder: str) -> Any:
+    """Read a YAML file: one of those shipped in ``folder`` by its bare name, else a path; raises `BadInput`."""
+    shipped = resources.files(__package__) / folder
+    path = shipped / f"{name_or_file}.yaml"
+    if not path.is_file():
+        own = Path(name_or_file)
+        if not own.is_file():
+            names = sorted(item.name[:-5] for item in shipped.iterdir() if item.name.endswith(".yaml"))
+            raise BadInput(f"{name_or_file} is neither a YAML file nor one of {', '.join(names)}")
+        path = own
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise BadInput(f"{name_or_file} is not readable as YAML: {str(error).splitlines()[0]}") from error
+
+
+def first_complaint(error: ValidationError) -> str:
+    """Put the first thing a model complains of into one phrase."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "it"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _numbers(tree: Any, name: str = "") -> list[str]:
+    if isinstance(tree, dict):
+        return [leaf for part, below in tree.items() for leaf in _numbers(below, f"{name}.{part}".lstrip("."))]
+    if isinstance(tree, bool) or not isinstance(tree, int | float | tuple | list):
+        return []
+    return [name]

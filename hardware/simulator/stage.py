@@ -1,0 +1,69 @@
+"""Moving the stage: backlash, errors of position, and the drift a move leaves."""
+
+import math
+
+import numpy as np
+
+from ..errors import StageLimit
+from ..records import StagePosition
+from .instrument import Instrument
+
+
+def position(instrument: Instrument) -> StagePosition:
+    """Read the stage."""
+    state = instrument.state
+    return StagePosition(state.x_um, state.y_um, state.z_um, state.alpha_deg)
+
+
+def go_to(instrument: Instrument, target: StagePosition) -> StagePosition:
+    """Move there. Where it really ends is off by an error that longer moves make larger.
+
+    Raises
+    ------
+    StageLimit
+        The stage does not reach so far.
+    """
+    _check_limits(instrument, target)
+    target = StagePosition(float(target.x_um), float(target.y_um), float(target.z_um), float(target.alpha_deg))
+    state, stage, times = instrument.state, instrument.profile.stage, instrument.profile.times
+    dx, dy, dz = target.x_um - state.x_um, target.y_um - state.y_um, target.z_um - state.z_um
+    turn = target.alpha_deg - state.alpha_deg
+    far = math.hypot(dx, dy)
+    if max(far, abs(dz)) < stage.same_place_um and abs(turn) < 0.01:
+        return position(instrument)
+    instrument.spend(times.stage_move, "stage move")
+    instrument.clock.sleep(max(far, abs(dz)) / times.stage_um_per_s + abs(turn) / times.tilt_deg_per_s)
+    if "stage-stuck" in instrument.striking:
+        return position(instrument)
+    rng = instrument.rng("stage")
+    share = min(far / stage.long_move_um, 1.0)
+    spread = math.hypot(stage.error_um, share * math.sqrt(max(stage.error_long_um**2 - stage.error_um**2, 0.0)))
+    errors = spread * rng.standard_normal(2)
+    if far > 0:
+        errors -= stage.backlash_um * np.array([dx, dy]) / far
+    state.error_x_um, state.error_y_um = float(errors[0]), float(errors[1])
+    state.error_z_um = 0.1 * float(rng.standard_normal())
+    noise = stage.reading_noise_um * rng.standard_normal(3)
+    state.x_um, state.y_um = target.x_um + float(noise[0]), target.y_um + float(noise[1])
+    state.z_um, state.alpha_deg = target.z_um + float(noise[2]), target.alpha_deg
+    least, most = stage.drift_a_per_s
+    vigour = min(1.0, 0.3 + 0.7 * share + abs(turn) / 20)
+    state.drift_a_per_s = least + (most - least) * float(rng.random()) * vigour
+    state.drift_tau_s = float(rng.uniform(*stage.drift_tau_s))
+    state.drift_turn_rad = float(rng.uniform(0, 2 * math.pi))
+    state.moved_at = instrument.clock.now()
+    return position(instrument)
+
+
+def _check_limits(instrument: Instrument, target: StagePosition) -> None:
+    stage = instrument.profile.stage
+    for name, value, limit in (
+        ("x", target.x_um, stage.limit_um),
+        ("y", target.y_um, stage.limit_um),
+        ("z", target.z_um, stage.z_limit_um),
+        ("tilt", target.alpha_deg, stage.tilt_limit_deg),
+    ):
+        if not abs(value) <= limit:
+            raise StageLimit(
+                f"the stage cannot go to {name} = {value:g}; its limit is ±{limit:g}, choose another target"
+            )

@@ -1,0 +1,207 @@
+"""What the simulated world really holds: for evaluation and tests alone.
+
+Nothing that decides or detects may import this; an import contract says so.
+"""
+
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...protocols.cassette import Cassette
+from ...protocols.errors import BadInput
+from .cassette_world import grids_of, load_world
+from .cells import Floats
+from .film import RIM_UM
+from .instrument import seating_of
+from .lens import wavelength_a
+from .memory import Dose, read_doses
+from .openings import Holes, SquareKind
+from .profile import load_profile
+from .specimen import holes_in
+from .world import GridWorld
+
+USABLE_A = 5.0
+"""A hole is usable when an exposure of it would reach this resolution."""
+
+BEST_A, RING_LOSS, ENVELOPE_LOSS, FAINT_NM, EMPTY_NM = 3.0, 1.2, 0.05, 20.0, 6.0
+"""What the simulated instrument reaches on the best of ice, and how it gets worse; see `resolution_a`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrueHole:
+    """One hole: its lattice indices, place in the grid's frame, ice in its middle, and what an exposure would reach.
+
+    ``resolution_a`` is infinite where there is nothing to see (no ice, a tear, dirt, bars).
+    """
+
+    a: int
+    b: int
+    x_um: float
+    y_um: float
+    radius_um: float
+    ice_nm: float
+    resolution_a: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrueSquare:
+    """One mesh opening: its indices, centre in the grid's frame, what became of it, and its holes."""
+
+    i: int
+    j: int
+    x_um: float
+    y_um: float
+    kind: str
+    holes: tuple[TrueHole, ...]
+
+    @property
+    def usable(self) -> float:
+        """Fraction of its holes that are usable."""
+        return sum(hole.resolution_a <= USABLE_A for hole in self.holes) / len(self.holes) if self.holes else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrueGrid:
+    """A summary of one grid over a sample of its squares."""
+
+    slot: int
+    kind: str
+    usable_squares: float
+    usable_holes: float
+    median_resolution_a: float
+
+    @property
+    def score(self) -> float:
+        """How good the grid is: usable holes, weighed with the resolution they give."""
+        if not math.isfinite(self.median_resolution_a):
+            return 0.0
+        return self.usable_holes * BEST_A / self.median_resolution_a
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """One dose at exposure level and the hole it fell into; None where it fell beside all holes."""
+
+    dose: Dose
+    hole: tuple[int, int] | None
+
+
+def worlds(memory_folder: Path) -> dict[int, GridWorld]:
+    """Give the worlds of all occupied slots of the night whose memory this is."""
+    path = Path(memory_folder) / "world.json"
+    if not path.exists():
+        raise BadInput(f"{memory_folder} is not the memory of a simulated microscope")
+    kept = json.loads(path.read_bytes())
+    slots = load_profile(kept["profile"]).loader.slots
+    grids = grids_of(load_world(kept["world"]), Cassette.model_validate(kept["cassette"]), kept["seed"], slots)
+    return {slot: GridWorld(kept["seed"], slot, spec) for slot, spec in grids.items()}
+
+
+def exposures(memory_folder: Path) -> list[Exposure]:
+    """Give every exposure of the night with the hole it hit, oldest first."""
+    known = worlds(memory_folder)
+    return [
+        Exposure(dose, hole_at(known[dose.slot], dose.x_um, dose.y_um))
+        for dose in read_doses(memory_folder)
+        if dose.level == "exposure"
+    ]
+
+
+def times_exposed(memory_folder: Path) -> Counter[tuple[int, int, int]]:
+    """Count the exposures of each hole, by (slot, a, b)."""
+    return Counter((shot.dose.slot, *shot.hole) for shot in exposures(memory_folder) if shot.hole is not None)
+
+
+def hole_at(world: GridWorld, x_um: float, y_um: float) -> tuple[int, int] | None:
+    """Give the lattice indices of the hole at a place of the grid's frame."""
+    if world.film.hole_um == 0:
+        return None
+    index = np.linalg.inv(world.film.basis_um) @ (np.array([x_um, y_um]) - world.film.origin_um)
+    a, b = np.mgrid[-1:2, -1:2] + np.rint(index).astype(int)[:, None, None]
+    holes = world.holes(a, b)
+    away = np.hypot(holes.x_um - x_um, holes.y_um - y_um)
+    nearest = np.unravel_index(int(away.argmin()), away.shape)
+    if away[nearest] > holes.radius_um[nearest]:
+        return None
+    return int(a[nearest]), int(b[nearest])
+
+
+def square_of(world: GridWorld, i: int, j: int) -> TrueSquare:
+    """Look up everything about one square."""
+    square = world.squares(np.array([i]), np.array([j]))
+    half = world.bars.mesh.opening_um * 0.75
+    centre = world.centre_of(i, j)
+    corners = centre + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+    found = tuple(_holes(world, corners, (i, j))) if world.film.hole_um > 0 else ()
+    kind = SquareKind(int(square.kind[0])).name.lower()
+    return TrueSquare(i, j, float(centre[0]), float(centre[1]), kind, found)
+
+
+def grid_of(world: GridWorld, squares: int = 60) -> TrueGrid:
+    """Summarise a grid over its squares next to the centre."""
+    reach = math.ceil(math.sqrt(squares)) + 1
+    near = sorted(
+        ((i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)),
+        key=lambda index: math.hypot(*world.centre_of(*index)),
+    )
+    looked = [square_of(world, i, j) for i, j in near[:squares] if math.hypot(*world.centre_of(i, j)) < RIM_UM]
+    reached = np.array([hole.resolution_a for square in looked for hole in square.holes])
+    usable = reached <= USABLE_A
+    good = float(np.mean([square.usable > 0.5 for square in looked]))
+    median = float(np.median(reached[usable])) if usable.any() else math.inf
+    return TrueGrid(world.slot, world.spec.kind, good, float(usable.mean()) if usable.size else 0.0, median)
+
+
+def ranking(memory_folder: Path) -> list[TrueGrid]:
+    """Rank the grids of the night, best first."""
+    return sorted((grid_of(world) for world in worlds(memory_folder).values()), key=lambda grid: -grid.score)
+
+
+def grid_to_stage(memory_folder: Path, slot: int, load: int, x_um: float, y_um: float) -> tuple[float, float]:
+    """Say where a place of a grid lay on the stage after the n-th load of its slot."""
+    kept = json.loads((Path(memory_folder) / "world.json").read_bytes())
+    seating = seating_of(load_profile(kept["profile"]), kept["seed"], slot, load)
+    c, s = math.cos(seating.turn_rad), math.sin(seating.turn_rad)
+    return c * x_um - s * y_um + seating.x_um, s * x_um + c * y_um + seating.y_um
+
+
+def _holes(world: GridWorld, corners: Floats, square: tuple[int, int]) -> list[TrueHole]:
+    holes = holes_in(world, corners)
+    own = world.squares_at(holes.x_um, holes.y_um)
+    edge = world.bar_distance_um(holes.x_um, holes.y_um, own) + holes.radius_um
+    inside = (own.i == square[0]) & (own.j == square[1]) & (edge < 0)
+    ice = world.ice_nm(holes.x_um, holes.y_um) * holes.factor * (1 - world.lens)
+    spoilt = _spoilt(world, square, holes) | (own.kind == SquareKind.EMPTY)
+    reached = np.where(spoilt, math.inf, resolution_a(ice, world.spec.b_a2))
+    table = np.stack([holes.a, holes.b, holes.x_um, holes.y_um, holes.radius_um, ice, reached], axis=-1)[inside]
+    return [TrueHole(int(a), int(b), *map(float, rest)) for a, b, *rest in table]
+
+
+def _spoilt(world: GridWorld, square: tuple[int, int], holes: Holes) -> NDArray[np.bool_]:
+    """Whether a tear or dirt takes the middle of a hole."""
+    defects = world.defects(*square)
+    places = np.stack([holes.x_um, holes.y_um], axis=-1)
+    spoilt = np.zeros(holes.x_um.shape, bool)
+    for tear in defects.tears:
+        near = np.abs(places - tear.outline_um.mean(axis=0)).max(axis=-1) < np.ptp(tear.outline_um, axis=0).max()
+        for index in zip(*np.nonzero(near), strict=True):
+            spoilt[index] |= tear.holds(*places[index])
+    for middle, radius in zip(defects.dirt.middle_um, defects.dirt.radius_um, strict=True):
+        spoilt |= np.hypot(*(places - middle).transpose(2, 0, 1)) < radius + 0.2
+    return spoilt
+
+
+def resolution_a(ice_nm: Floats, b_a2: float) -> Floats:
+    """Estimate to which resolution the rings of an exposure can be fitted.
+
+    Thickness blurs the rings, a poor sample's envelope takes them away, and very thin ice leaves too little to see.
+    """
+    blurred = RING_LOSS * wavelength_a(200.0) * 10.0 * ice_nm
+    weak = (FAINT_NM / np.maximum(ice_nm, 1e-3)) ** 2
+    reached = np.sqrt(BEST_A**2 + blurred + ENVELOPE_LOSS * b_a2 + weak)
+    return np.asarray(np.where(ice_nm < EMPTY_NM, math.inf, reached))
