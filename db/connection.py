@@ -33,6 +33,7 @@ from .errors import (
     RecordOlder,
 )
 from .lease import locked
+from .querying import reading
 
 __all__ = [
     "RecordCorrupt",
@@ -130,11 +131,6 @@ def open_reader(path: Path | str) -> Engine:
             "a copy opened once with `epicycle resume` is brought up to date."
         )
     return _sqlite_engine(path, mode)
-
-
-def reading(engine: Engine) -> Engine:
-    """Answer the same engine with transactions that do not lock, for queries beside the one writer."""
-    return engine.execution_options(sqlite_begin="BEGIN")
 
 
 def _as_url(path: Path | str) -> URL | None:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session as OrmSession
 from ..files.atomic import explained
 from . import models
 from .errors import LeaseLost, RecordError, RecordInUse
+from .querying import Reader, connected
 
 SILENT_AFTER = timedelta(minutes=5)
 """A holder on another host that has not beaten for so long is taken to be dead."""
@@ -115,14 +116,14 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def holder(engine: Engine) -> Holder | None:
+def holder(reader: Reader) -> Holder | None:
     """Read who writes, from the record alone; None when nobody does."""
-    with OrmSession(engine.execution_options(sqlite_begin="BEGIN")) as db:
-        row = db.scalars(select(models.Lease)).first()
-        if row is None:
-            return None
-        alive = psutil.pid_exists(row.pid) if row.host == socket.gethostname() else None
-        return Holder(row.user, row.host, row.pid, row.taken_at, row.beat_at, alive)
+    with connected(reader) as connection:
+        row = connection.execute(select(models.Lease.__table__)).one_or_none()
+    if row is None:
+        return None
+    alive = psutil.pid_exists(row.pid) if row.host == socket.gethostname() else None
+    return Holder(row.user, row.host, row.pid, row.taken_at, row.beat_at, alive)
 
 
 def is_on_local_disk(path: Path) -> bool | None:
