@@ -132,6 +132,8 @@ def _shape(path: Path) -> tuple[int, int, int, float | None]:
         return header.frames, header.rows, header.cols, header.pixel_size_a
     try:
         with Picture.open(path) as picture:
+            picture.verify()  # every chunk to the end, which load alone forgives
+        with Picture.open(path) as picture:
             cols, rows = picture.size
             picture.load()
     except (OSError, SyntaxError) as error:

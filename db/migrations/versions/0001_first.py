@@ -429,6 +429,10 @@ _TRIGGERS_SQLITE = (
     BEGIN SELECT RAISE(ABORT, 'events are never changed'); END""",
     """CREATE TRIGGER event_keeps_all_rows BEFORE DELETE ON event
     BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END""",
+    # INSERT OR REPLACE deletes without asking the trigger above.
+    """CREATE TRIGGER event_is_never_replaced BEFORE INSERT ON event
+    WHEN EXISTS (SELECT 1 FROM event WHERE id = NEW.id)
+    BEGIN SELECT RAISE(ABORT, 'events are never replaced'); END""",
 )
 
 _TRIGGERS_POSTGRESQL = (
