@@ -112,6 +112,8 @@ class GridSummary:
 
     Attributes
     ----------
+    frame
+        2×3 affine from stage µm at the first load to stage µm now; None is the identity.
     categories
         Squares found, by class.
     squares_visited, good_left
@@ -141,6 +143,7 @@ class GridSummary:
     loads: int
     load_attempts: int
     passes_done: int
+    frame: Sequence[Sequence[float]] | None
     angle_deg: float | None
     used_s: float
     first_loaded_at: datetime | None
@@ -290,7 +293,7 @@ def _summed(
 
 _GRID_AS_STORED = (
     *("id", "slot", "name", "hole_type", "mesh", "material", "status", "reason", "loads", "load_attempts"),
-    *("passes_done", "angle_deg", "used_s", "first_loaded_at", "finished_at"),
+    *("passes_done", "frame", "angle_deg", "used_s", "first_loaded_at", "finished_at"),
 )
 
 

@@ -243,3 +243,14 @@ class StepView:
     def seconds(self) -> float | None:
         """Length of the last attempt, on the night's clock."""
         return None if self.ended_at is None else (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class RemarkView:
+    """A label or a note of a person, on any row."""
+
+    of_kind: str
+    of_id: int
+    text: str
+    by: str
+    at: datetime

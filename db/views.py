@@ -21,7 +21,9 @@ from .models import (
     Grid,
     Hole,
     ImageRow,
+    Label,
     Measure,
+    Note,
     Square,
     Step,
     Tile,
@@ -39,6 +41,7 @@ from .view_records import (
     GroupView,
     HoleView,
     ImageView,
+    RemarkView,
     SquareView,
     StepView,
     TileView,
@@ -58,6 +61,8 @@ __all__ = [
     "ImageView",
     "NightStatus",
     "RankedGrid",
+    "Reader",
+    "RemarkView",
     "Share",
     "SquareView",
     "StepView",
@@ -65,6 +70,7 @@ __all__ = [
     "Verdict",
     "atlas_of",
     "commands",
+    "connected",
     "decisions_of",
     "events",
     "exposures_of",
@@ -75,6 +81,7 @@ __all__ = [
     "images",
     "night_status",
     "rank",
+    "remarks",
     "squares_of",
     "timeline",
 ]
@@ -223,6 +230,16 @@ def commands(reader: Reader) -> list[CommandView]:
     """List what people asked, in order."""
     with connected(reader) as connection:
         return rows(connection, CommandView, select(Command.__table__).order_by(Command.id))
+
+
+def remarks(reader: Reader) -> list[RemarkView]:
+    """List what people wrote on rows, labels before notes."""
+    columns = [
+        (table.of_kind, table.of_id, words.label("text"), table.by, table.at)
+        for table, words in ((Label, Label.label), (Note, Note.text))
+    ]
+    with connected(reader) as connection:
+        return [one for each in columns for one in rows(connection, RemarkView, select(*each).order_by(each[-1]))]
 
 
 def timeline(reader: Reader, grid_id: int | None = None) -> list[StepView]:
