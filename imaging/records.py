@@ -23,7 +23,7 @@ class Stitched:
 
 @dataclass(frozen=True, slots=True)
 class Displacement:
-    """Shift that brings ``moving`` onto ``fixed``: a feature at p in moving stands at p + shift in fixed, (row, col) px.
+    """Shift that brings ``moving`` onto ``fixed``: a feature at p in moving stands at p + shift in fixed, in px.
 
     ``confidence`` in 0..1; below 0.3 it is not to be trusted.
     """
