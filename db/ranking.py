@@ -170,7 +170,7 @@ def _of_the_rest(grid: GridSummary) -> str:
         return "on the stage, nothing exposed yet"
     if not grid.squares:
         return grid.reason or "no square found"
-    return grid.reason or ("no hole found" if grid.squares_visited and not grid.holes else "nothing worth an exposure")
+    return grid.reason or ("no hole found" if grid.squares_visited and not grid.holes else "surveyed, nothing exposed")
 
 
 def _hopeless(categories: Mapping[str, int]) -> str:

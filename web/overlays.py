@@ -13,14 +13,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..db.views import AtlasView, ExposureView, GroupView, HoleView, ImageView
 from ..protocols.errors import BadInput
-from ..targeting.frames import apply, compose, invert
-from .night import AtlasView, GridView, GroupView, HoleView, ImageView, SquareView
+from ..targeting.frames import IDENTITY, apply, invert
+from .night import GridNight, Rows, SquareNight
 from .pictures import Picture
-from .ranking import is_good
 from .sentences import CATEGORIES
 
-Rows = Sequence[Sequence[float]]
 _NICE_UM = tuple(m * 10.0**e for e in range(-3, 4) for m in (1, 2, 5))
 
 
@@ -40,7 +39,6 @@ class Outline:
     points: str
     x: float
     y: float
-    size: float
     visit: str
     result: str
     title: str
@@ -61,7 +59,6 @@ class Mark:
 
     x: float
     y: float
-    radius: float
     label: str
     verdict: str
     title: str
@@ -84,48 +81,42 @@ class Projection:
         """Raise BadInput when the image has no place, or one that flattens the plane."""
         if image.image_to_stage is None:
             raise BadInput(f"{image.name} does not say where it lies")
-        to_pixels = invert(_affine(image.image_to_stage))
-        self._to_pixels = compose(to_pixels, _affine(frame)) if frame is not None else to_pixels
+        self._to_pixels = invert(_affine(image.image_to_stage))
+        self._frame = _affine(frame) if frame is not None else IDENTITY
         self._scale = picture.scale
         (a, b, _), (c, d, _) = self._to_pixels
         self.pixels_per_um = math.sqrt(abs(a * d - b * c)) * self._scale
 
-    def xy(self, points_um: ArrayLike) -> NDArray[np.float64]:
-        """Carry stage positions (n, 2) to (x, y) of the shown picture, origin at its upper left corner."""
-        found = apply(self._to_pixels, points_um)
+    def xy(self, points_um: ArrayLike, moved_um: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.float64]:
+        """Carry stage positions (n, 2) to (x, y) of the shown picture, origin at its upper left corner.
+
+        ``moved_um`` is by how much the specimen stood beside where the stage said when the image was taken.
+        """
+        found = apply(self._to_pixels, apply(self._frame, points_um) + np.array(moved_um))
         return (found[:, ::-1] + 0.5) * self._scale
 
 
-def frame_at(image: ImageView, grid: GridView) -> Rows | None:
-    """Choose the frame an image was taken in: the stage's own at the first load, the grid's after a later one."""
-    surveys = [(a.load_number, a.image.taken_at) for a in grid.atlases if a.image is not None]
-    loads = [number for number, at in surveys if at <= image.taken_at]
-    return grid.frame if loads and max(loads) > min(number for number, _ in surveys) else None
-
-
-def atlas_overlay(grid: GridView, atlas: AtlasView, picture: Picture) -> Overlay:
+def atlas_overlay(grid: GridNight, atlas: AtlasView, picture: Picture) -> Overlay:
     """Outline every square of a grid on its atlas, the visited ones numbered in their order."""
-    projection = _projection(atlas.image, picture, grid)
+    projection = _projection(grid, atlas.image, picture)
     if projection is None:
         return Overlay()
-    order = {square.id: place for place, square in enumerate(grid.visited, 1)}
-    outlines = [
-        _outline(square, projection, order.get(square.id))
-        for square in sorted(grid.squares, key=lambda square: square.id in order)
-        if square.corners_um
-    ]
+    order = {one.square.id: place for place, one in enumerate(grid.visited, 1)}
+    outlines = [_outline(one, projection, order.get(one.square.id)) for one in grid.squares if one.square.corners_um]
     return Overlay(outlines=tuple(outlines), bar=scale_bar(projection, picture))
 
 
-def square_overlay(grid: GridView, square: SquareView, picture: Picture) -> Overlay:
+def square_overlay(grid: GridNight, inside: SquareNight, picture: Picture) -> Overlay:
     """Ring every hole of a square, and mark the exposures."""
-    return _holes_overlay(grid, square.image, square.holes, picture, (0.0, 0.0))
+    projection = _projection(grid, inside.square.image, picture)
+    return _holes_overlay(projection, inside.holes, inside.shots, picture)
 
 
-def group_overlay(grid: GridView, group: GroupView, picture: Picture) -> Overlay:
+def group_overlay(grid: GridNight, inside: SquareNight, group: GroupView, picture: Picture) -> Overlay:
     """Ring the holes of one group on its own view, where re-centring found them."""
+    holes = [hole for hole in inside.holes if hole.group_id == group.id]
     found = (group.correction_x_um, group.correction_y_um)
-    return _holes_overlay(grid, group.image, group.holes, picture, found)
+    return _holes_overlay(_projection(grid, group.image, picture), holes, inside.shots, picture, found)
 
 
 def scale_bar(projection: Projection, picture: Picture) -> ScaleBar:
@@ -136,56 +127,54 @@ def scale_bar(projection: Projection, picture: Picture) -> ScaleBar:
     return ScaleBar(length * projection.pixels_per_um, label)
 
 
-def _projection(image: ImageView | None, picture: Picture, grid: GridView) -> Projection | None:
+def _projection(grid: GridNight, image: ImageView | None, picture: Picture) -> Projection | None:
     if image is None or picture.missing:
         return None
     try:
-        return Projection(image, picture, frame_at(image, grid))
+        return Projection(image, picture, grid.frame_of(image))
     except BadInput:
         return None
 
 
-def _outline(square: SquareView, projection: Projection, visit: int | None) -> Outline:
+def _outline(one: SquareNight, projection: Projection, visit: int | None) -> Outline:
+    square = one.square
     corners = projection.xy(square.corners_um)
     x, y = corners.mean(axis=0)
-    usable = sum(1 for shot in square.exposures if shot.usable)
-    shots = len(square.exposures)
-    result = "" if not shots else "usable" if 2 * usable >= shots else "poor"
     words = f"square {square.number}: {CATEGORIES.get(square.category, square.category)}, score {square.score:.2f}"
-    if shots:
-        words += f", {usable} of {shots} exposures usable"
+    if square.exposures:
+        words += f", {square.usable} of {square.exposures} exposures usable"
+    result = "usable" if 2 * square.usable >= square.exposures else "poor"
     return Outline(
         category=square.category if square.category in CATEGORIES else "other",
         points=" ".join(f"{px:.1f},{py:.1f}" for px, py in corners),
         x=float(x),
         y=float(y),
-        size=float(np.ptp(corners, axis=0).min()),
         visit="" if visit is None else str(visit),
-        result=result,
-        title=words + ("" if is_good(square) or not square.partial else ", cut by the border"),
+        result=result if square.exposures else "",
+        title=f"{words}, cut by the border" if square.partial else words,
     )
 
 
 def _holes_overlay(
-    grid: GridView,
-    image: ImageView | None,
+    projection: Projection | None,
     holes: Sequence[HoleView],
+    shots: Sequence[ExposureView],
     picture: Picture,
-    moved_um: tuple[float, float],
+    moved_um: tuple[float, float] = (0.0, 0.0),
 ) -> Overlay:
-    projection = _projection(image, picture, grid)
     if projection is None:
         return Overlay()
     if not holes:
         return Overlay(bar=scale_bar(projection, picture))
-    shift = np.array(moved_um)
-    centres = projection.xy(np.array([(hole.stage_x_um, hole.stage_y_um) for hole in holes]) + shift)
+    shot_on = {shot.hole_id: shot for shot in shots}
+    centres = projection.xy([(hole.stage_x_um, hole.stage_y_um) for hole in holes], moved_um)
     radius = max(median(hole.radius_um for hole in holes) * projection.pixels_per_um, 1.0)
     rings: dict[str, list[tuple[float, float]]] = {}
     for hole, (x, y) in zip(holes, centres, strict=True):
         if _inside(x, y, picture, radius):
-            rings.setdefault(_ring_kind(hole), []).append((float(x), float(y)))
-    marks = [_mark(hole, projection, radius, shift) for hole in holes if hole.exposure is not None]
+            kind = "exposed" if hole.id in shot_on else _ring_kind(hole)
+            rings.setdefault(kind, []).append((float(x), float(y)))
+    marks = [_mark(shot_on[hole.id], projection, moved_um) for hole in holes if hole.id in shot_on]
     return Overlay(
         rings=tuple(Rings(kind, circles(at, radius), len(at)) for kind, at in sorted(rings.items())),
         marks=tuple(mark for mark in marks if _inside(mark.x, mark.y, picture, radius)),
@@ -194,21 +183,16 @@ def _holes_overlay(
 
 
 def _ring_kind(hole: HoleView) -> str:
-    if hole.exposure is not None:
-        return "exposed"
     if hole.status in ("chosen", "failed", "lost"):
         return hole.status
     return hole.site if hole.site in ("hole", "partial", "covered", "missing") else "hole"
 
 
-def _mark(hole: HoleView, projection: Projection, radius: float, shift: NDArray[np.float64]) -> Mark:
-    shot = hole.exposure
-    assert shot is not None
-    aimed = np.array([[hole.stage_x_um + shot.offset_x_um, hole.stage_y_um + shot.offset_y_um]]) + shift
-    x, y = projection.xy(aimed)[0]
+def _mark(shot: ExposureView, projection: Projection, moved_um: tuple[float, float]) -> Mark:
+    x, y = projection.xy([(shot.stage_x_um + shot.offset_x_um, shot.stage_y_um + shot.offset_y_um)], moved_um)[0]
     verdict = "lost" if shot.status != "done" else {True: "usable", False: "poor", None: "open"}[shot.usable]
     words = {"usable": "usable", "poor": "not usable", "open": "not judged", "lost": shot.status}[verdict]
-    return Mark(float(x), float(y), radius, str(shot.number), verdict, f"exposure {shot.number}, {words}")
+    return Mark(float(x), float(y), str(shot.number), verdict, f"exposure {shot.number}, {words}")
 
 
 def circles(centres: Sequence[tuple[float, float]], radius: float) -> str:

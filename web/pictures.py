@@ -94,12 +94,17 @@ def picture_of(path: Path, side: int, *, shown_as: str = "") -> Picture:
         return _placeholder(side, shown_as or str(path), str(error) if path.exists() else "no such file")
     except (OSError, cv2.error) as error:
         return _placeholder(side, shown_as or str(path), str(error))
-    done, jpeg = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        return _placeholder(side, shown_as or str(path), "cannot be turned into a picture")
-    rows, cols = shown.shape[:2]
-    uri = "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()
-    return Picture(uri, cols, rows, scale)
+    return _encoded(shown, scale)
+
+
+def smaller(picture: Picture, side: int) -> Picture:
+    """Make a thumbnail of a picture already made."""
+    if picture.missing:
+        return picture
+    jpeg = np.frombuffer(base64.b64decode(picture.uri.partition(",")[2]), dtype=np.uint8)
+    found = cv2.imdecode(jpeg, cv2.IMREAD_ANYCOLOR)
+    assert found is not None, "our own JPEG can be read"
+    return _encoded(shrink(np.asarray(found, dtype=np.uint8), side), picture.scale * side / max(found.shape))
 
 
 def shrink(pixels: NDArray[Number], side: int) -> NDArray[Number]:
@@ -132,6 +137,12 @@ def _shown(path: Path, side: int) -> tuple[Grey, float]:
     pixels = read_image(path)[0]
     small = shrink(pixels, side)
     return stretch(small), small.shape[1] / pixels.shape[1]
+
+
+def _encoded(shown: Grey, scale: float) -> Picture:
+    _, jpeg = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    rows, cols = shown.shape[:2]
+    return Picture("data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode(), cols, rows, scale)
 
 
 def _placeholder(side: int, name: str, reason: str) -> Picture:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from .night import ExposureView, GridView, NightView, StepView
+from ..db.views import ExposureView, StepView
+from .night import GridNight, WholeNight
 from .overlays import circles, crosses
-from .ranking import Standing
 from .sentences import duration
 
 Point = tuple[float, float]
@@ -97,7 +97,7 @@ KINDS = {
     "focus": "focus",
     "settle": "settling",
     "expose": "exposing",
-    "decide": "choosing",
+    "decide": "finding and choosing",
     "wait": "waiting",
     "other": "other work",
     "between": "between steps",
@@ -105,15 +105,15 @@ KINDS = {
 """Kinds of work told apart in the timeline, in the order of the legend."""
 
 _WORDS = {
-    "wait": ("wait", "refill", "fill", "pause"),
-    "decide": ("choose", "decide", "decision", "detect", "find", "group"),
-    "load": ("load", "inventory", "leave", "park"),
-    "atlas": ("atlas", "tile", "stitch", "register"),
-    "expose": ("expos", "shot"),
-    "settle": ("settle", "drift"),
-    "focus": ("focus", "eucentric", "zero"),
-    "hole": ("hole", "medium", "centre", "center"),
-    "square": ("square", "survey"),
+    "wait": ("wait", "refill", "pause"),
+    "decide": ("choose", "find"),
+    "load": ("load", "inventory", "park"),
+    "atlas": ("atlas", "register"),
+    "expose": ("expose",),
+    "settle": ("settle",),
+    "focus": ("focus", "zero loss"),
+    "hole": ("centre",),
+    "square": ("square", "height"),
 }
 
 
@@ -123,31 +123,30 @@ def kind_of(step: StepView) -> str:
     return next((name for name, words in _WORDS.items() if any(word in kind for word in words)), "other")
 
 
-def resolution_by_square(grid: GridView) -> Chart | None:
+def resolution_by_square(grid: GridNight) -> Chart | None:
     """Plot every fitted exposure of a grid over the squares in the order of their visit."""
-    places = {square.id: place for place, square in enumerate(grid.visited)}
     points = [
-        (places[square.id] + 0.5 + _spread_out(place, len(square.exposures)), shot)
-        for square in grid.visited
-        for place, shot in enumerate(square.exposures)
+        (column + 0.5 + _spread_out(place, len(one.shots)), shot)
+        for column, one in enumerate(grid.visited)
+        for place, shot in enumerate(one.shots)
         if "fit_resolution_a" in shot.measures
     ]
     if not points:
         return None
-    labels = [(place + 0.5, str(square.number)) for place, square in enumerate(grid.visited)]
+    labels = [(column + 0.5, str(one.square.number)) for column, one in enumerate(grid.visited)]
     return _scatter(
         [(x, _shown(shot), shot) for x, shot in points],
-        x_range=(0, len(places)),
+        x_range=(0, len(labels)),
         x_marks=labels[:: 1 + len(labels) // 14],
         x_label="square, in order of visit",
     )
 
 
-def resolution_by_ice(grid: GridView) -> Chart | None:
+def resolution_by_ice(grid: GridNight) -> Chart | None:
     """Plot fit resolution against ice thickness; None where fewer than three exposures have both."""
     points = [
         (shot.measures["ice_nm"], _shown(shot), shot)
-        for shot in grid.exposures
+        for shot in grid.shots
         if "ice_nm" in shot.measures and "fit_resolution_a" in shot.measures
     ]
     if len(points) < 3:
@@ -158,18 +157,18 @@ def resolution_by_ice(grid: GridView) -> Chart | None:
     return _scatter(points, x_range=(low, high), x_marks=marks, x_label="ice, nm")
 
 
-def resolution_by_grid(standings: Sequence[Standing]) -> Chart | None:
-    """Plot every fitted exposure of the night over its grid, grids in the order of rank."""
-    seen = [standing for standing in standings if standing.resolution_a is not None]
-    points = [
-        (place + 0.5 + _spread_out(number, len(standing.grid.exposures)), _shown(shot), shot)
-        for place, standing in enumerate(seen)
-        for number, shot in enumerate(standing.grid.exposures)
-        if "fit_resolution_a" in shot.measures
-    ]
+def resolution_by_grid(grids: Sequence[GridNight]) -> Chart | None:
+    """Plot every fitted exposure of the night over its grid, in the order given; None for fewer than two grids."""
+    seen = [grid for grid in grids if grid.summary.median_fit_a is not None]
     if len(seen) < 2:
         return None
-    labels = [(place + 0.5, f"{standing.grid.slot}") for place, standing in enumerate(seen)]
+    points = [
+        (column + 0.5 + _spread_out(place, len(grid.shots)), _shown(shot), shot)
+        for column, grid in enumerate(seen)
+        for place, shot in enumerate(grid.shots)
+        if "fit_resolution_a" in shot.measures
+    ]
+    labels = [(column + 0.5, f"{grid.summary.slot}") for column, grid in enumerate(seen)]
     return _scatter(
         points, x_range=(0, len(seen)), x_marks=labels, x_label="slot, best grid first", width=640, height=230
     )
@@ -186,15 +185,15 @@ def nice_ticks(low: float, high: float, about: int) -> list[float]:
     return [round(n * step, 10) for n in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def timeline(night: NightView, zone: tzinfo | None) -> Timeline | None:
+def timeline(night: WholeNight, zone: tzinfo | None) -> Timeline | None:
     """Lay the steps of the night out by grid, and add up what each kind of work took; None without steps."""
-    end = night.finished_at or night.last_at
-    total = (end - night.started_at).total_seconds()
+    begin, end = night.status.started_at, night.status.finished_at or night.status.clock
+    total = (end - begin).total_seconds()
     if not night.steps or total <= 0:
         return None
 
     def at(when: datetime) -> float:
-        return min(max((when - night.started_at).total_seconds() / total, 0.0), 1.0)
+        return min(max((when - begin).total_seconds() / total, 0.0), 1.0)
 
     pieces = _cover(night.steps, end)
     by_row: dict[int | None, dict[str, list[tuple[float, float]]]] = {}
@@ -204,11 +203,12 @@ def timeline(night: NightView, zone: tzinfo | None) -> Timeline | None:
         by_row.setdefault(step.grid_id, {}).setdefault(kind, []).append((at(start), at(stop)))
         spent[kind] += (stop - start).total_seconds()
     spent["between"] = max(total - sum(spent.values()), 0.0)
-    rows = [_row(f"slot {grid.slot}", by_row[grid.id], night, grid.id, at) for grid in night.grids if grid.id in by_row]
+    grids = sorted((grid.summary for grid in night.grids), key=lambda grid: grid.slot)
+    rows = [_row(f"slot {g.slot}", by_row[g.id], _faults(night, g.id, at), total) for g in grids if g.id in by_row]
     if None in by_row:
-        rows.append(_row("all grids", by_row[None], night, None, at))
+        rows.append(_row("all grids", by_row[None], _faults(night, None, at), total))
     shares = tuple(Share(k, KINDS[k], s, s / total) for k, s in spent.items() if s / total >= 0.0005)
-    return Timeline(tuple(rows), _hours(night.started_at, end, zone, at), shares)
+    return Timeline(tuple(rows), _hours(begin, end, zone, at), shares)
 
 
 def _cover(steps: Sequence[StepView], end: datetime) -> list[tuple[StepView, datetime, datetime]]:
@@ -235,18 +235,14 @@ def _cover(steps: Sequence[StepView], end: datetime) -> list[tuple[StepView, dat
     return pieces
 
 
-def _row(
-    label: str,
-    kinds: Mapping[str, list[tuple[float, float]]],
-    night: NightView,
-    grid_id: int | None,
-    at: Callable[[datetime], float],
-) -> Row:
+def _faults(night: WholeNight, grid_id: int | None, at: Callable[[datetime], float]) -> tuple[float, ...]:
+    return tuple(round(100 * at(fault.at), 2) for fault in night.faults if fault.grid_id == grid_id)
+
+
+def _row(label: str, kinds: Mapping[str, Sequence[Point]], faults: tuple[float, ...], total_s: float) -> Row:
     bars = tuple(Bar(kind, _blocks(kinds[kind])) for kind in KINDS if kind in kinds)
-    faults = tuple(round(100 * at(fault.at), 2) for fault in night.faults if fault.grid_id == grid_id)
-    total = (night.finished_at or night.last_at) - night.started_at
     took = sorted(((sum(b - a for a, b in spans), kind) for kind, spans in kinds.items()), reverse=True)
-    words = ", ".join(f"{KINDS[kind]} {duration(share * total.total_seconds())}" for share, kind in took[:4])
+    words = ", ".join(f"{KINDS[kind]} {duration(share * total_s)}" for share, kind in took[:4])
     return Row(label, bars, faults, f"{label}: {words}")
 
 

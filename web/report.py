@@ -4,7 +4,6 @@ Everything is inside the file: pictures as data URIs, charts as SVG, one style s
 escaped by the template engine; nothing here builds markup.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from io import StringIO
 from pathlib import Path
@@ -16,14 +15,12 @@ from sqlalchemy import Engine
 
 from .. import __version__
 from ..db.connection import open_reader
+from ..db.ranking import CARE_ABOVE, COLLECT_ABOVE
+from ..db.views import Verdict
 from ..files.atomic import write_bytes
 from . import plots, sentences
-from .night import NightView, whole_night
-from .ranking import CARE_ABOVE, COLLECT_ABOVE, Standing, Verdict, rank
+from .night import WholeNight, whole_night
 from .sections import Darkroom, decision_section, grid_section, sides_of
-
-SYMBOLS = {Verdict.COLLECT: "●", Verdict.CARE: "◐", Verdict.REMAKE: "✕", Verdict.NO_DATA: "○"}
-"""The second cue of a verdict, beside its colour."""
 
 
 def render_report(record_path: Path, out: Path, *, zone: tzinfo | None = None) -> Path:
@@ -61,45 +58,49 @@ def render_report(record_path: Path, out: Path, *, zone: tzinfo | None = None) -
 def report_html(reader: Engine, folder: Path, zone: tzinfo | None = None) -> str:
     """Give the report's text; images are looked for below ``folder``."""
     night = whole_night(reader)
-    standings = rank(night.grids)
     darkroom = Darkroom(folder, sides_of(night))
-    sections = [grid_section(night, standing, darkroom) for standing in standings]
-    return (
-        _environment(zone)
-        .get_template("report.html.j2")
-        .render(
-            night=night,
-            standings=standings,
-            sections=sections,
-            headline=sentences.headline(night, standings),
-            tally=sentences.tally(night, standings),
-            state=sentences.state(night),
-            good=sentences.good_grids(standings),
-            next_steps=sentences.what_next(night, standings),
-            wrong=sentences.went_wrong(night),
-            faults=sentences.fault_lines(night),
-            by_grid=plots.resolution_by_grid(standings),
-            night_decisions=[
-                decision_section(night, d) for d in night.decisions if d.of_kind not in ("grid", "square")
-            ],
-            timeline=plots.timeline(night, zone),
-            throughput=_throughput(night, standings),
-            protocol=_yaml(night.protocol),
-            zone=night.started_at.astimezone(zone).tzname(),
-            version=__version__,
-        )
+    page = _environment(zone).get_template("report.html.j2")
+    return page.render(
+        night=night,
+        status=night.status,
+        sections=[grid_section(grid, darkroom) for grid in night.grids],
+        by_grid=plots.resolution_by_grid(night.grids),
+        timeline=plots.timeline(night, zone),
+        night_decisions=[decision_section(d, night.grids) for d in night.decisions if d.question == "grids"],
+        throughput=_throughput(night),
+        protocol=_yaml(night.status.protocol),
+        zone=night.status.started_at.astimezone(zone).tzname(),
+        version=__version__,
+        **_first_screen(night),
     )
 
 
-def _throughput(night: NightView, standings: Sequence[Standing]) -> list[tuple[str, str]]:
-    hours = sentences.elapsed(night).total_seconds() / 3600
-    shots = [shot for standing in standings for shot in standing.grid.exposures if shot.status == "done"]
+def _first_screen(night: WholeNight) -> dict[str, Any]:
+    """Answer the five questions: how it went, which grids are good, how sure, what next, what went wrong."""
+    status, ranking = night.status, [grid.ranked for grid in night.grids]
+    summaries = [ranked.grid for ranked in ranking]
+    squares = {grid.summary.id: [one.square for one in grid.squares] for grid in night.grids}
+    faults = sentences.fault_lines(night.faults, summaries)
+    return {
+        "headline": sentences.headline(status, ranking),
+        "tally": sentences.tally(status, ranking),
+        "state": sentences.state(status),
+        "good": sentences.good_grids(ranking),
+        "next_steps": sentences.what_next(status, ranking, squares),
+        "wrong": sentences.went_wrong(faults, summaries),
+        "faults": faults,
+    }
+
+
+def _throughput(night: WholeNight) -> list[tuple[str, str]]:
+    hours = sentences.elapsed(night.status).total_seconds() / 3600
+    shots = [shot for grid in night.grids for shot in grid.shots if shot.status == "done"]
     said = [("length of the night", sentences.duration(hours * 3600))]
     if shots and hours > 0:
         said.append(("exposures per hour", f"{len(shots) / hours:.1f}"))
-    times = [standing.grid.used_s for standing in standings if standing.shots and standing.grid.used_s > 0]
+    times = [grid.summary.used_s for grid in night.grids if grid.shots and grid.summary.used_s > 0]
     if times:
-        said.append(("time per grid", sentences.duration(sum(times) / len(times))))
+        said.append(("time per grid exposed", sentences.duration(sum(times) / len(times))))
     doses = [shot.dose_e_per_a2 for shot in shots if shot.dose_e_per_a2 is not None]
     if doses:
         ends = sorted({f"{min(doses):.1f}", f"{max(doses):.1f}"}, key=float)
@@ -136,16 +137,16 @@ def _environment(zone: tzinfo | None) -> Environment:
         day=day,
         duration=sentences.duration,
         percent=sentences.percent,
+        signed=lambda value: f"{value:.2f}".replace("-", "−"),
         words=lambda name: sentences.CATEGORIES.get(name, str(name).replace("_", " ")),
     )
     environment.globals.update(
         why=sentences.why,
-        next_step=sentences.next_step,
         count=sentences.count,
         grid_title=sentences.title,
         listed=sentences.listed,
         Verdict=Verdict,
-        symbols=SYMBOLS,
+        symbols=sentences.SYMBOLS,
         time_kinds=plots.KINDS,
         edges=(CARE_ABOVE, COLLECT_ABOVE),
     )

@@ -4,14 +4,11 @@ Every sentence is made from numbers of the record; a cause is named only where i
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from .night import FaultView, GridView, NightView, SquareView
-from .ranking import Standing, Verdict
-
-THICK_ICE_NM = 100.0
-"""Ice above this is rejected by facilities; for single particles they aim for 20 to 60 nm."""
+from ..db.ranking import BLAME
+from ..db.views import FaultView, GridSummary, NightStatus, RankedGrid, SquareView, Verdict
 
 CATEGORIES = {
     "good": "good",
@@ -23,6 +20,9 @@ CATEGORIES = {
 }
 """The six classes of squares, in words."""
 
+SYMBOLS = {Verdict.COLLECT: "●", Verdict.CARE: "◐", Verdict.REMAKE: "✕", Verdict.NO_DATA: "○"}
+"""The second cue of a verdict, beside its colour."""
+
 RECOVERIES = {
     "retry": "tried again",
     "skip-target": "target skipped",
@@ -31,14 +31,27 @@ RECOVERIES = {
     "stop-loader": "no more grids exchanged",
     "pause": "night paused",
     "park": "microscope parked",
+    "go-on": "went on without it",
+    "leave-on-stage": "left on the stage",
 }
 
-_CURES = {
+_CLASS_CURES = {
     "small_or_thick": "ice too thick over the grid: blot longer, or dilute",
-    "contaminated": "contaminated: look at transfer and storage",
-    "cracked": "film cracked: handle more gently, or take a sturdier film",
-    "broken_or_dry": "film broken or dry: blot shorter, or take another batch of grids",
+    "contaminated": "look at transfer and storage",
+    "cracked": "handle more gently, or take a sturdier film",
+    "broken_or_dry": "blot shorter, or take another batch of grids",
 }
+_FLAG_CURES = {
+    "thick": "blot longer, or dilute",
+    "dry": "blot shorter, or raise the humidity",
+    "crystalline": "freeze faster, and check the transfer",
+    "moved": "check how the grid sits in its clip; the film may be loose or charging",
+    "astigmatic": "that is the microscope, not the grid: align it and screen again",
+    "off-focus": "that is the microscope, not the grid: screen again",
+}
+
+
+# numbers in words
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
@@ -67,191 +80,196 @@ def listed(words: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(head)} {last} {tail}" if head else tail
 
 
-def elapsed(night: NightView) -> timedelta:
+def one_line(text: str) -> str:
+    """Put a text on one line, without the stop at its end."""
+    return " ".join(text.split()).rstrip(".")
+
+
+# the night
+
+
+def elapsed(status: NightStatus) -> timedelta:
     """Give the time from the start of the night to its end, or to how far the record reaches."""
-    return (night.finished_at or night.last_at) - night.started_at
+    return (status.finished_at or status.clock) - status.started_at
 
 
-def title(grid: GridView) -> str:
-    """Name a grid for people, slot first."""
-    return f"slot {grid.slot} · {grid.name}" if grid.name else f"slot {grid.slot}"
-
-
-def headline(night: NightView, standings: Sequence[Standing]) -> str:
+def headline(status: NightStatus, ranking: Sequence[RankedGrid]) -> str:
     """Say in one sentence how the night went or goes."""
-    seen = [s for s in standings if s.grid.status != "empty"]
+    seen = [ranked for ranked in ranking if ranked.grid.status != "empty"]
     if not seen:
         return "No grid was in the cassette: there is nothing to report."
     of = f"of {count(len(seen), 'grid')}"
-    far = "" if night.over else " so far"
-    if not any(s.shots for s in standings):
-        surveyed = sum(1 for s in seen if any(atlas.image for atlas in s.grid.atlases))
+    far = "" if status.over else " so far"
+    if not any(ranked.grid.exposures for ranked in seen):
+        surveyed = sum(1 for ranked in seen if ranked.grid.squares)
         return f"No exposure was taken{far}; {surveyed} {of} surveyed."
-    good = [s for s in seen if s.verdict is Verdict.COLLECT]
-    care = [s for s in seen if s.verdict is Verdict.CARE]
+    good = sum(1 for ranked in seen if ranked.verdict is Verdict.COLLECT)
+    care = sum(1 for ranked in seen if ranked.verdict is Verdict.CARE)
     if not good and not care:
         return f"No grid is worth collecting{far}."
     if not good:
-        return f"{len(care)} {of} can be collected with care{far}; none without."
-    return f"{len(good)} {of} {'is' if len(good) == 1 else 'are'} worth collecting{far}" + (
-        f", {len(care)} more with care." if care else "."
-    )
+        return f"{care} {of} can be collected with care{far}; none without."
+    said = f"{good} {of} {'is' if good == 1 else 'are'} worth collecting{far}"
+    return f"{said}, {care} more with care." if care else f"{said}."
 
 
-def tally(night: NightView, standings: Sequence[Standing]) -> str:
+def tally(status: NightStatus, ranking: Sequence[RankedGrid]) -> str:
     """Count what was done: grids, exposures, time."""
-    exposed, shots = sum(1 for s in standings if s.shots), sum(s.shots for s in standings)
-    took = duration(elapsed(night).total_seconds())
+    took = duration(elapsed(status).total_seconds())
+    shots = sum(ranked.grid.exposures for ranked in ranking)
     if not shots:
-        return f"{took[:1].upper()}{took[1:]} of microscope time."
-    usable = sum(s.usable for s in standings)
+        return f"{took} from start to end." if status.over else f"{took} since the start."
+    exposed = sum(1 for ranked in ranking if ranked.grid.exposures)
+    usable = sum(ranked.grid.usable for ranked in ranking)
     return f"{count(exposed, 'grid')} exposed, {count(shots, 'exposure')}, {usable:,} usable, in {took}."
 
 
-def state(night: NightView) -> tuple[str, str]:
+def state(status: NightStatus) -> tuple[str, str]:
     """Give a word for how the night stands, and a kind for its colour: good, care, bad or busy."""
-    if not night.over:
-        return ("paused" if night.run_status in ("pausing", "paused") else "in progress"), "busy"
-    if night.run_status == "parked":
-        return "parked early", "bad"
-    if night.run_status == "stopped":
-        return "stopped early", "care"
-    return "finished", "good"
+    match status.run_status:
+        case "parked":
+            return "parked early", "bad"
+        case "stopped":
+            return "stopped early", "care"
+        case "finished":
+            return "finished", "good"
+        case "pausing" | "paused":
+            return "paused", "busy"
+    return "in progress", "busy"
 
 
-def good_grids(standings: Sequence[Standing]) -> list[Standing]:
+def good_grids(ranking: Sequence[RankedGrid]) -> list[RankedGrid]:
     """Pick the grids worth collecting, with care or without, best first."""
-    return [s for s in standings if s.verdict in (Verdict.COLLECT, Verdict.CARE)]
+    return [ranked for ranked in ranking if ranked.verdict in (Verdict.COLLECT, Verdict.CARE)]
 
 
-def causes(standing: Standing) -> str:
-    """Count what was wrong with the exposures that are not usable: ``4 thick, 1 no fit``."""
-    flags = Counter(
-        str(flag).replace("-", " ") for shot in standing.grid.exposures if shot.usable is False for flag in shot.flags
-    )
-    return ", ".join(f"{number} {flag}" for flag, number in flags.most_common(3))
+def what_next(
+    status: NightStatus, ranking: Sequence[RankedGrid], squares: Mapping[int, Sequence[SquareView]]
+) -> list[tuple[str, str]]:
+    """Say what the reader should do now, most useful first: each as what, and the details.
 
+    ``squares`` holds the squares by the id of their grid.
+    """
+    if not status.over:
+        return [("Nothing: the night goes on.", f"Now: {one_line(status.doing)}." if status.doing else "")]
+    said = [(title(one.grid), next_step(one, squares[one.grid.id])) for one in good_grids(ranking)[:3]]
 
-def why(standing: Standing) -> str:
-    """Say why a grid stands where it does."""
-    grid = standing.grid
-    if standing.verdict is Verdict.NO_DATA or not standing.judged:
-        return _why_not(standing)
-    squares = _exposed(grid)
-    sound = sum(1 for square in squares if 2 * _usable(square) >= len(square.exposures))
-    said = f"Mostly usable in {sound} of {count(len(squares), 'square')} tried"
-    if bad := causes(standing):
-        said += f"; wrong with the rest: {bad}"
-    said += f". {standing.good_squares} of {count(len(grid.squares), 'square')} look good on the atlas."
-    return said + (f" Left early: {_plain(grid.reason)}." if grid.reason else "")
-
-
-def _why_not(standing: Standing) -> str:
-    grid = standing.grid
-    if grid.status == "empty":
-        return "The slot is empty."
-    if standing.shots:
-        return f"{count(standing.shots, 'exposure')} taken, none judged yet."
-    if grid.reason:
-        return f"{_plain(grid.reason)[:1].upper()}{_plain(grid.reason)[1:]}."
-    if grid.squares:
-        look = f"{standing.good_squares} of {count(len(grid.squares), 'square')} look good on the atlas"
-        return f"{look}; nothing exposed{'' if grid.status == 'screened' else ' yet'}."
-    waiting = {"waiting": "Not loaded yet.", "loading": "Being loaded.", "loaded": "On the stage; nothing found yet."}
-    return waiting.get(grid.status, "Nothing was found on it.")
-
-
-def next_step(standing: Standing) -> str:
-    """Say what to do with a grid, from what was measured on it."""
-    grid = standing.grid
-    first = _best_squares(grid)
-    like = f"squares like {listed(str(square.number) for square in first)}"
-    match standing.verdict:
-        case Verdict.COLLECT:
-            return f"Collect: {count(standing.left, 'good square')} not yet visited; {like} first."
-        case Verdict.CARE:
-            choose = f"in {like} only" if first else "in the best squares only"
-            return f"Collect {choose}; expect {percent(standing.share)} of exposures usable."
-        case Verdict.REMAKE:
-            return f"Make it again: {remedy(standing)}."
-    if grid.status == "failed":
-        return "Look at the grid and its clip by hand before loading it again."
-    return "Screen it another night." if grid.status in ("skipped", "screened") else ""
-
-
-def remedy(standing: Standing) -> str:
-    """Name the measured cause of a bad grid and what answers it; says so when none was measured."""
-    ice = standing.ice_nm
-    if ice is not None and ice.median > THICK_ICE_NM:
-        return f"ice too thick (median {ice.median:.0f} nm): blot longer, or dilute"
-    squares = [square for square in standing.grid.squares if not square.partial]
-    kinds = Counter(square.category for square in squares if square.category in _CURES)
-    if kinds:
-        kind, number = kinds.most_common(1)[0]
-        if number > len(squares) / 2:
-            return f"{number} of {count(len(squares), 'square')} {CATEGORIES[kind]} – {_CURES[kind]}"
-    if bad := causes(standing):
-        return f"no single cause on the atlas; the exposures say {bad}"
-    return "no cause measured; look at the pictures first" if standing.grid.squares else "no usable square found on it"
-
-
-def what_next(night: NightView, standings: Sequence[Standing]) -> list[tuple[str, str]]:
-    """Say what the reader should do now, most useful first: each as what, and the details."""
-    if not night.over:
-        return [("Nothing: the night goes on.", f"Now: {_plain(night.doing)}." if night.doing else "")]
-    said = [(title(s.grid), next_step(s)) for s in good_grids(standings)[:3]]
-
-    def slots(*, statuses: Sequence[str] = (), verdict: Verdict = Verdict.NO_DATA) -> str:
-        found = [s for s in standings if s.verdict is verdict and (not statuses or s.grid.status in statuses)]
-        return listed(f"slot {s.grid.slot}" for s in sorted(found, key=lambda s: s.grid.slot))
+    def slots(*statuses: str, verdict: Verdict = Verdict.NO_DATA) -> str:
+        found = [one.grid for one in ranking if one.verdict is verdict]
+        kept = sorted(grid.slot for grid in found if not statuses or grid.status in statuses)
+        return f"slot{'s' if len(kept) > 1 else ''} {listed(map(str, kept))}" if kept else ""
 
     if remake := slots(verdict=Verdict.REMAKE):
         said.append((f"Make again {remake}", "(causes below)."))
-    if failed := slots(statuses=("failed",)):
+    if failed := slots("failed"):
         said.append((f"Look at {failed} by hand", "before loading again."))
-    if unseen := slots(statuses=("waiting", "skipped", "loaded", "loading")):
+    if unseen := slots("waiting", "skipped", "loaded", "loading"):
         said.append((f"Screen {unseen} another night.", ""))
     return said or [("Nothing to do:", "no grid gave data.")]
 
 
-def fault_lines(night: NightView) -> list[tuple[datetime, str, str]]:
+def fault_lines(faults: Sequence[FaultView], grids: Iterable[GridSummary]) -> list[tuple[datetime, str, str]]:
     """Give each fault as time, what happened and what was done; repeats of one at one step are one line."""
-    slots = {grid.id: grid.slot for grid in night.grids}
+    slots = {grid.id: grid.slot for grid in grids}
     latest: dict[object, tuple[FaultView, int]] = {}
-    for fault in night.faults:
+    for fault in faults:
         key = (fault.step_key or fault.id, fault.kind)
         latest[key] = (fault, latest[key][1] + 1 if key in latest else 1)
     lines = []
     for fault, times in sorted(latest.values(), key=lambda pair: (pair[0].at, pair[0].id)):
         where = f"slot {slots[fault.grid_id]}: " if fault.grid_id in slots else ""
-        done = RECOVERIES.get(fault.recovery, fault.recovery)
-        lines.append((fault.at, f"{where}{_plain(fault.message)}", f"{done}{f', {times} times' if times > 1 else ''}"))
+        done = RECOVERIES.get(fault.recovery, fault.recovery.replace("-", " "))
+        lines.append(
+            (fault.at, f"{where}{one_line(fault.message)}", f"{done}{f', {times} times' if times > 1 else ''}")
+        )
     return lines
 
 
-def went_wrong(night: NightView) -> str:
+def went_wrong(faults: Sequence[tuple[datetime, str, str]], grids: Iterable[GridSummary]) -> str:
     """Say in one sentence what went wrong."""
-    if not night.faults:
+    lost = sorted(grid.slot for grid in grids if grid.status == "failed")
+    if not faults and not lost:
         return "Nothing: no fault was recorded."
-    lines = fault_lines(night)
-    lost = [grid for grid in night.grids if grid.status == "failed"]
-    cost = f"; {listed(f'slot {grid.slot}' for grid in lost)} lost" if lost else "; no grid lost to them"
-    return f"{count(len(lines), 'fault')}{cost}."
+    cost = f"slot{'s' if len(lost) > 1 else ''} {listed(map(str, lost))} lost" if lost else "no grid lost to them"
+    return f"{count(len(faults), 'fault')}; {cost}."
 
 
-def _exposed(grid: GridView) -> list[SquareView]:
-    return [square for square in grid.squares if square.exposures]
+# one grid
 
 
-def _usable(square: SquareView) -> int:
-    return sum(1 for shot in square.exposures if shot.usable)
+def title(grid: GridSummary) -> str:
+    """Name a grid for people, slot first."""
+    return f"slot {grid.slot} · {grid.name}" if grid.name else f"slot {grid.slot}"
 
 
-def _best_squares(grid: GridView) -> list[SquareView]:
+def why(ranked: RankedGrid) -> str:
+    """Say why a grid stands where it does, beyond its three numbers."""
+    grid = ranked.grid
+    if ranked.share is None:
+        return "; ".join(_sentence(reason) for reason in ranked.reasons) + "." + _look(grid)
+    sound = sum(1 for judged, usable in grid.by_square if 2 * usable >= judged)
+    said = f"Mostly usable in {sound} of {count(len(grid.by_square), 'square')} tried"
+    if blamed := blame(grid):
+        said += f"; wrong with the rest: {blamed}"
+    if grid.waiting:
+        said += f"; {count(grid.waiting, 'exposure')} still to be analysed"
+    return f"{said}.{_look(grid)}" + (f" Left early: {one_line(grid.reason)}." if grid.reason else "")
+
+
+def blame(grid: GridSummary) -> str:
+    """Count what was wrong with exposures that are not usable: ``4 ice too thick, 1 off focus``."""
+    worst = Counter(grid.flags).most_common(3)
+    return ", ".join(f"{times} {BLAME.get(flag, flag.replace('-', ' '))}" for flag, times in worst)
+
+
+def _look(grid: GridSummary) -> str:
+    if not grid.squares:
+        return ""
+    return f" {grid.categories.get('good', 0)} of {count(grid.squares, 'square')} look good on the atlas."
+
+
+def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
+    """Say what to do with a grid, from what was measured on it."""
+    grid = ranked.grid
+    first = best_squares(squares)
+    like = f"squares like {listed(str(square.number) for square in first)}"
+    match ranked.verdict:
+        case Verdict.COLLECT:
+            left = f"Collect: {count(grid.good_left, 'good square')} not yet visited"
+            return f"{left}; {like} first." if first else f"{left}."
+        case Verdict.CARE:
+            choose = f"in {like} only" if first else "in the best squares only"
+            expected = percent(None if ranked.share is None else ranked.share.mean)
+            return f"Collect {choose}; expect {expected} of exposures usable."
+        case Verdict.REMAKE:
+            return f"Make it again: {remedy(ranked)}."
+    if grid.status == "failed":
+        return "Look at the grid and its clip by hand before loading it again."
+    return "Screen it another night." if grid.status in ("skipped", "screened") else ""
+
+
+def remedy(ranked: RankedGrid) -> str:
+    """Name the measured cause of a bad grid and what answers it; says so when none was measured."""
+    grid = ranked.grid
+    unusable = grid.judged - grid.usable
+    for flag, times in Counter(grid.flags).most_common():
+        if flag in _FLAG_CURES and 2 * times > unusable:
+            ice = f", median ice {grid.median_ice_nm:.0f} nm" if flag == "thick" and grid.median_ice_nm else ""
+            return f"{BLAME.get(flag, flag)} in {times} of {unusable}{ice} – {_FLAG_CURES[flag]}"
+    whole = {name: number for name, number in grid.categories.items() if name in CATEGORIES and name != "partial"}
+    worst = max(whole, key=lambda name: whole[name], default="good")
+    if worst in _CLASS_CURES and 2 * whole[worst] > sum(whole.values()):
+        return f"{whole[worst]} of {count(sum(whole.values()), 'square')} {CATEGORIES[worst]} – {_CLASS_CURES[worst]}"
+    if blamed := blame(grid):
+        return f"no single cause was measured; the exposures say {blamed}"
+    return "no single cause was measured; look at the atlas first"
+
+
+def best_squares(squares: Sequence[SquareView]) -> list[SquareView]:
     """Pick up to three squares with the most usable exposures for what was shot there, at least half."""
-    squares = [square for square in _exposed(grid) if 2 * _usable(square) >= len(square.exposures)]
-    return sorted(squares, key=lambda square: (-_usable(square) / len(square.exposures), square.number))[:3]
+    sound = [square for square in squares if square.exposures and 2 * square.usable >= square.exposures]
+    return sorted(sound, key=lambda square: (-square.usable / square.exposures, square.number))[:3]
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")
+def _sentence(text: str) -> str:
+    return f"{one_line(text)[:1].upper()}{one_line(text)[1:]}"

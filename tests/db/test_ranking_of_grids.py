@@ -84,7 +84,7 @@ def test_of_equally_usable_grids_the_sharper_comes_first(places):
         ({"status": "loading"}, "on the stage, nothing exposed yet"),
         ({"status": "screened", "squares": 0, "categories": {}}, "no square found"),
         ({"status": "screened", "squares": 0, "categories": {}, "reason": "atlas is black"}, "atlas is black"),
-        ({"status": "screened", "squares": 2, "categories": {"good": 2}}, "nothing worth an exposure"),
+        ({"status": "screened", "squares": 2, "categories": {"good": 2}}, "surveyed, nothing exposed"),
         ({"status": "screened", "squares": 2, "categories": {"good": 2}, "squares_visited": 1}, "no hole found"),
         ({"status": "skipped", "reason": "time was up"}, "skipped: time was up"),
         ({"status": "failed", "loads": 1, "reason": "stage lost"}, "stage lost"),

@@ -1,6 +1,6 @@
 """Nights painted straight into the tables: no engine, known truth, small pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -69,8 +69,17 @@ class Painter:
                 self._grid(slot, wanted)
             for slot, kind, message, recovery in self.night.faults:
                 grid = None if slot is None else self.grids[slot].id
-                self._add(m.Fault(session_id=1, at=START + timedelta(minutes=40 + 60 * (slot or 1)), grid_id=grid,
-                                  kind=kind, message=message, recovery=recovery, step_key=f"{kind} {slot}"))
+                self._add(
+                    m.Fault(
+                        session_id=1,
+                        at=START + timedelta(minutes=40 + 60 * (slot or 1)),
+                        grid_id=grid,
+                        kind=kind,
+                        message=message,
+                        recovery=recovery,
+                        step_key=f"{kind} {slot}",
+                    )
+                )
             if self.night.run_status == "finished":
                 self.session.finished_at, self.session.phase = self.now, "finished"
             db.commit()
@@ -104,29 +113,47 @@ class Painter:
     def _step(self, kind: str, grid: m.Grid | None, seconds: float, key: str) -> None:
         took = timedelta(seconds=seconds * self.rng.uniform(0.8, 1.2))
         of = None if grid is None else grid.id
-        self._add(m.Step(key=key, session_id=1, kind=kind, grid_id=of, status="done", attempts=1,
-                         started_at=self.now, ended_at=self.now + took))
+        self._add(
+            m.Step(
+                key=key,
+                session_id=1,
+                kind=kind,
+                grid_id=of,
+                status="done",
+                attempts=1,
+                started_at=self.now,
+                ended_at=self.now + took,
+            )
+        )
         self.now += took
         self._add(m.Event(session_id=1, at=self.now, kind=f"{kind}_done", text=f"{kind}: {key}", grid_id=of))
 
     def _grid(self, slot: int, wanted: Slot) -> None:
         grid = self._add(
-            m.Grid(session_id=1, slot=slot, name=wanted.name, status=wanted.status, reason=wanted.reason,
-                   hole_type="R1.2/1.3", mesh="300", material="carbon",
-                   load_attempts=0 if wanted.status in ("empty", "waiting", "skipped") else 1)
+            m.Grid(
+                session_id=1,
+                slot=slot,
+                name=wanted.name,
+                status=wanted.status,
+                reason=wanted.reason,
+                hole_type="R1.2/1.3",
+                mesh="300",
+                material="carbon",
+                load_attempts=0 if wanted.status in ("empty", "waiting", "skipped") else 1,
+            )
         )
         self.grids[slot] = grid
         if wanted.status in ("empty", "waiting", "skipped", "failed"):
             return
         before = self.now
         grid.loads, grid.first_loaded_at = 1, self.now
-        self._step("load grid", grid, 300, f"grid {grid.id} load")
+        self._step("load", grid, 300, f"grid {grid.id} load")
         squares = self._atlas(grid, wanted)
         self._decision("squares", "grid", grid.id, squares, squares[: wanted.visited])
         for order, square in enumerate(squares[: wanted.visited], 1):
             self._square(grid, square, wanted, order)
         grid.used_s = (self.now - before).total_seconds()
-        self._step("leave grid", grid, 60, f"grid {grid.id} leave")
+        self._step("find squares", grid, 6, f"grid {grid.id} find squares")
 
     def _image(self, of_kind: str, of_id: int, kind: str, name: str, pixels: Any, **more: Any) -> m.ImageRow:
         suffix = ".png" if kind == "picture" else ".mrc"
@@ -137,9 +164,20 @@ class Painter:
             write_mrc(path, pixels, more.get("pixel_size_a"))
         rows, cols = pixels.shape[:2]
         return self._add(
-            m.ImageRow(session_id=1, of_kind=of_kind, of_id=of_id, kind=kind, name=name + suffix,
-                       path=f"images/{name}{suffix}", sha256="0" * 64, size_bytes=path.stat().st_size, rows_px=rows,
-                       cols_px=cols, taken_at=self.now, **more)
+            m.ImageRow(
+                session_id=1,
+                of_kind=of_kind,
+                of_id=of_id,
+                kind=kind,
+                name=name + suffix,
+                path=f"images/{name}{suffix}",
+                sha256="0" * 64,
+                size_bytes=path.stat().st_size,
+                rows_px=rows,
+                cols_px=cols,
+                taken_at=self.now,
+                **more,
+            )
         )
 
     def _canvas(self, level: str, noise: float = 0.06) -> tuple[Any, list[list[float]], float]:
@@ -155,9 +193,9 @@ class Painter:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         squares: list[m.Square] = []
         brightness = {"good": 0.8, "small_or_thick": 0.35, "contaminated": 0.6, "cracked": 0.75, "broken_or_dry": 1.0}
-        for i in range(-8, 9):
-            for j in range(-8, 9):
-                centre = turn @ np.array([i * 84.0, j * 84.0])
+        for i in range(-6, 7):
+            for j in range(-6, 7):
+                centre = turn @ np.array([i * 112.0, j * 112.0])
                 if np.hypot(*centre) > 0.85 * half:
                     continue
                 category = wanted.classes[int(self.rng.integers(len(wanted.classes)))]
@@ -167,74 +205,126 @@ class Painter:
                 drawn = ((corners - (affine[0][2] - half, -half)) / scale)[:, ::1]
                 cv2.fillPoly(pixels, [np.round(drawn).astype(np.int32)], level)
                 squares.append(
-                    m.Square(grid_id=grid.id, number=len(squares) + 1, stage_x_um=float(centre[0]),
-                             stage_y_um=float(centre[1]), corners_um=corners.tolist(), area_um2=3364.0, mean=level,
-                             score=float(np.clip(self.rng.normal(level, 0.1), 0, 1)), category=category)
+                    m.Square(
+                        grid_id=grid.id,
+                        number=len(squares) + 1,
+                        stage_x_um=float(centre[0]),
+                        stage_y_um=float(centre[1]),
+                        corners_um=corners.tolist(),
+                        area_um2=3364.0,
+                        mean=level,
+                        score=float(np.clip(self.rng.normal(level, 0.1), 0, 1)),
+                        category=category,
+                    )
                 )
         pixels += self.rng.normal(0, 0.05, pixels.shape).astype(np.float32)
         # canvas (row, col) to stage: x runs along columns, y along rows, the grid's middle at the origin
         affine = [[0.0, scale, -half], [scale, 0.0, -half]]
         atlas = self._add(m.Atlas(grid_id=grid.id, load_number=1, status="done"))
-        image = self._image("atlas", atlas.id, "stitched", f"atlas-{grid.slot}", pixels, image_to_stage=affine,
-                            pixel_size_a=scale * 1e4)
+        image = self._image(
+            "atlas", atlas.id, "stitched", f"atlas-{grid.slot}", pixels, image_to_stage=affine, pixel_size_a=scale * 1e4
+        )
         atlas.image_id = image.id
-        self._step("atlas tiles", grid, 400, f"grid {grid.id} atlas")
-        for square in squares:
-            self._add(square)
+        self._step("atlas", grid, 400, f"grid {grid.id} atlas")
+        self.db.add_all(squares)
+        self.db.flush()
         return sorted(squares, key=lambda square: (square.category != "good", -square.score))
 
     def _decision(self, question: str, of_kind: str, of_id: int, offered: Any, chosen: Any) -> None:
         taken = {row.id for row in chosen}
         self._add(
-            m.Decision(session_id=1, question=question, of_kind=of_kind, of_id=of_id, policy="cluster-sampling",
-                       policy_version="1", seed=self.night.seed, seen_upto=1, at=self.now,
-                       offered=[row.id for row in offered], chosen=[row.id for row in chosen],
-                       scores={str(row.id): row.score for row in offered},
-                       reasons={str(row.id): "highest score of its size group" if row.id in taken else "group is full"
-                                for row in offered},
-                       summary=f"{len(taken)} of {len(offered)} {question}, one from each group")
+            m.Decision(
+                session_id=1,
+                question=question,
+                of_kind=of_kind,
+                of_id=of_id,
+                policy="cluster-sampling",
+                policy_version="1",
+                seed=self.night.seed,
+                seen_upto=1,
+                at=self.now,
+                offered=[row.id for row in offered],
+                chosen=[row.id for row in chosen],
+                scores={str(row.id): row.score for row in offered},
+                reasons={
+                    str(row.id): "highest score of its size group" if row.id in taken else "group is full"
+                    for row in offered
+                },
+                summary=f"{len(taken)} of {len(offered)} {question}, one from each group",
+            )
         )
 
     def _square(self, grid: m.Grid, square: m.Square, wanted: Slot, order: int) -> None:
-        self._step("survey square", grid, 45, f"grid {grid.id} square {square.number} survey")
+        self._step("square", grid, 45, f"grid {grid.id} square {square.number} survey")
         pixels, _, scale = self._canvas("square")
         half = len(pixels) * scale / 2
         affine = [[0.0, scale, square.stage_x_um - half], [scale, 0.0, square.stage_y_um - half]]
         square.status, square.visit_order = "done", order
         holes: list[m.Hole] = []
         cv2.rectangle(pixels, (20, 20), (len(pixels) - 20, len(pixels) - 20), 0.5, -1)
-        for i in range(-9, 10):
-            for j in range(-9, 10):
-                x, y = i * 2.5 * 2, j * 2.5 * 2
+        for i in range(-4, 5):
+            for j in range(-4, 5):
+                x, y = i * 9.0, j * 9.0
                 if max(abs(x), abs(y)) > 0.4 * 2 * half - 3:
                     continue
                 at = (round((x + half) / scale), round((y + half) / scale))
                 cv2.circle(pixels, at, max(round(1.2 / scale), 1), float(self.rng.normal(0.85, 0.05)), -1)
                 site = "hole" if self.rng.random() < 0.85 else "covered"
-                holes.append(m.Hole(square_id=square.id, number=len(holes) + 1, stage_x_um=square.stage_x_um + x,
-                                    stage_y_um=square.stage_y_um + y, radius_um=1.2, score=float(self.rng.random()),
-                                    site=site))
+                holes.append(
+                    m.Hole(
+                        square_id=square.id,
+                        number=len(holes) + 1,
+                        stage_x_um=square.stage_x_um + x,
+                        stage_y_um=square.stage_y_um + y,
+                        radius_um=1.2,
+                        score=float(self.rng.random()),
+                        site=site,
+                    )
+                )
         pixels += self.rng.normal(0, 0.05, pixels.shape).astype(np.float32)
-        square.image_id = self._image("square", square.id, "survey", f"square-{square.id}", pixels,
-                                      image_to_stage=affine, pixel_size_a=scale * 1e4).id
-        for hole in holes:
-            self._add(hole)
+        square.image_id = self._image(
+            "square",
+            square.id,
+            "survey",
+            f"square-{square.id}",
+            pixels,
+            image_to_stage=affine,
+            pixel_size_a=scale * 1e4,
+        ).id
+        self.db.add_all(holes)
+        self.db.flush()
         chosen = [holes[int(n)] for n in self.rng.choice(len(holes), min(wanted.shots, len(holes)), replace=False)]
         self._decision("holes", "square", square.id, holes, chosen)
         for number, pair in enumerate([chosen[n : n + 2] for n in range(0, len(chosen), 2)], 1):
             self._group(grid, square, pair, number, wanted)
 
     def _group(self, grid: m.Grid, square: m.Square, holes: list[m.Hole], number: int, wanted: Slot) -> None:
-        group = self._add(m.BisGroup(square_id=square.id, number=number, stage_x_um=holes[0].stage_x_um,
-                                     stage_y_um=holes[0].stage_y_um, visit_order=number, status="done",
-                                     target_defocus_um=-1.2, drift_a_per_s=0.8))
-        self._step("centre group", grid, 30, f"square {square.id} group {number} view")
+        group = self._add(
+            m.BisGroup(
+                square_id=square.id,
+                number=number,
+                stage_x_um=holes[0].stage_x_um,
+                stage_y_um=holes[0].stage_y_um,
+                visit_order=number,
+                status="done",
+                target_defocus_um=-1.2,
+                drift_a_per_s=0.8,
+            )
+        )
+        self._step("centre", grid, 30, f"square {square.id} group {number} view")
         pixels, _, scale = self._canvas("hole", 0.2)
         half = len(pixels) * scale / 2
         cv2.circle(pixels, (len(pixels) // 2,) * 2, round(1.2 / scale), 0.9, -1)
         affine = [[0.0, scale, group.stage_x_um - half], [scale, 0.0, group.stage_y_um - half]]
-        group.image_id = self._image("bis_group", group.id, "survey", f"group-{group.id}", pixels,
-                                     image_to_stage=affine, pixel_size_a=scale * 1e4).id
+        group.image_id = self._image(
+            "bis_group",
+            group.id,
+            "survey",
+            f"group-{group.id}",
+            pixels,
+            image_to_stage=affine,
+            pixel_size_a=scale * 1e4,
+        ).id
         self._step("focus", grid, 25, f"square {square.id} group {number} focus")
         self._step("settle", grid, 12, f"square {square.id} group {number} settle")
         for hole in holes:
@@ -247,19 +337,33 @@ class Painter:
         pending = self.shot_number <= wanted.pending
         usable = None if pending else bool(self.rng.random() < wanted.usable)
         shot = self._add(
-            m.Exposure(hole_id=hole.id, group_id=group.id, number=self.shot_number, status="done", usable=usable,
-                       target_defocus_um=-1.2, dose_e_per_a2=40.0, taken_at=self.now,
-                       analysis="waiting" if pending else "done", flags=[] if usable is not False else list(wanted.flags))
+            m.Exposure(
+                hole_id=hole.id,
+                group_id=group.id,
+                number=self.shot_number,
+                status="done",
+                usable=usable,
+                target_defocus_um=-1.2,
+                dose_e_per_a2=40.0,
+                taken_at=self.now,
+                analysis="waiting" if pending else "done",
+                flags=[] if usable is not False else list(wanted.flags),
+            )
         )
         self._step("expose", grid, 8, f"hole {hole.id} expose")
         if pending:
             return
-        values = {"fit_resolution_a": wanted.resolution_a * self.rng.lognormal(0, 0.12) * (1 if usable else 1.9),
-                  "ice_nm": wanted.ice_nm * self.rng.lognormal(0, 0.2) * (1 if usable else 1.5),
-                  "defocus_um": 1.2 + self.rng.normal(0, 0.1), "astigmatism_a": 150.0, "motion_a": 14.0}
+        values = {
+            "fit_resolution_a": wanted.resolution_a * self.rng.lognormal(0, 0.12) * (1 if usable else 1.9),
+            "ice_nm": wanted.ice_nm * self.rng.lognormal(0, 0.2) * (1 if usable else 1.5),
+            "defocus_um": -1.2 + self.rng.normal(0, 0.1),
+            "astigmatism_a": 150.0,
+            "motion_a": 14.0,
+        }
         for name, value in values.items():
-            self._add(m.Measure(of_kind="exposure", of_id=shot.id, name=name, value=float(value), version="1",
-                                at=self.now))
+            self._add(
+                m.Measure(of_kind="exposure", of_id=shot.id, name=name, value=float(value), version="1", at=self.now)
+            )
         side = self.night.sides["shot"]
         noise = self.rng.normal(128, 32, (side // 2, side // 2)).astype(np.float32)
         grey = np.clip(cv2.resize(noise, (side, side)), 0, 255).astype(np.uint8)
@@ -270,12 +374,14 @@ class Painter:
         self._image("exposure", shot.id, "picture", f"shot-{shot.id}-spectrum", rings.astype(np.uint8))
 
 
-@pytest.fixture
-def paint(tmp_path: Path) -> Callable[[Night], Path]:
-    """Paint a night into a fresh folder."""
+@pytest.fixture(scope="session")
+def paint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Paint a night into a fresh folder: slots as keyword arguments of `Slot`, the rest as those of `Night`."""
 
-    def painted(night: Night) -> Path:
-        return Painter(tmp_path / f"night-{len(list(tmp_path.iterdir()))}", night).paint()
+    def painted(slots: Mapping[int, Mapping[str, Any]], **night: Any) -> Path:
+        return Painter(
+            tmp_path_factory.mktemp("night"), Night({slot: Slot(**wanted) for slot, wanted in slots.items()}, **night)
+        ).paint()
 
     return painted
 
