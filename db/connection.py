@@ -4,23 +4,21 @@ SQLite with WAL, ``synchronous=FULL`` and ``BEGIN IMMEDIATE``: a commit that ret
 writers cannot both believe they have read the latest state. A PostgreSQL URL may stand where a path does.
 """
 
-import json
-import math
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import NullPool, QueuePool
 
 from .. import __version__
 from ..files.atomic import NoRoom
 from . import schema
+from .columns import as_json
 from .errors import (
     RecordCorrupt,
     RecordError,
@@ -34,6 +32,7 @@ from .errors import (
 )
 from .lease import locked
 from .querying import reading
+from .server import OUR_TABLES, create_on_server, open_on_server
 
 __all__ = [
     "RecordCorrupt",
@@ -54,7 +53,6 @@ __all__ = [
 
 BUSY_TIMEOUT_MS = 30_000
 _MAGIC = b"SQLite format 3\0"
-_OUR_TABLES = {"alembic_version", "session", "event", "step"}
 
 
 def create_record(path: Path | str) -> Engine:
@@ -67,12 +65,10 @@ def create_record(path: Path | str) -> Engine:
     RecordNotWritable, NoRoom
         The folder does not exist or refuses, or the disk is full.
     """
-    if (url := _as_url(path)) is not None:
-        engine = _other_engine(url)
-        if _OUR_TABLES & set(inspect(engine).get_table_names()):
-            raise RecordExists(f"{_shown(path)} holds a record already; go on with it, or name another database.")
-        return _migrated(engine)
-    path = Path(path)
+    place = _place(path)
+    if isinstance(place, URL):
+        return create_on_server(place)
+    path = place
     if not path.parent.is_dir():
         raise RecordNotWritable(f"{path} cannot be made: its folder does not exist; create {path.parent}.")
     with locked(path):
@@ -94,9 +90,10 @@ def open_writer(path: Path | str) -> Engine:
     RecordInUse
         It needs an upgrade while another process writes it.
     """
-    if (url := _as_url(path)) is not None:
-        return _migrated(_other_engine(url))
-    path = Path(path)
+    place = _place(path)
+    if isinstance(place, URL):
+        return open_on_server(place, writing=True)
+    path = place
     _check_file(path)
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         raise RecordNotWritable(f"{path} is read-only for you, file or folder; copy it to where you may write.")
@@ -118,9 +115,10 @@ def open_reader(path: Path | str) -> Engine:
     RecordMissing, RecordCorrupt, RecordNewer, RecordOlder, RecordNotReadable
         See `db.errors`.
     """
-    if (url := _as_url(path)) is not None:
-        return _other_engine(url).execution_options(postgresql_readonly=True)
-    path = Path(path)
+    place = _place(path)
+    if isinstance(place, URL):
+        return open_on_server(place, writing=False)
+    path = place
     _check_file(path)
     mode = _reading_mode(path)
     with closing(_open_sqlite(path, mode)) as raw:
@@ -133,23 +131,12 @@ def open_reader(path: Path | str) -> Engine:
     return _sqlite_engine(path, mode)
 
 
-def _as_url(path: Path | str) -> URL | None:
-    return make_url(path) if isinstance(path, str) and "://" in path else None
-
-
-def _shown(path: Path | str) -> str:
-    url = _as_url(path)
-    return str(path) if url is None else url.render_as_string(hide_password=True)
-
-
-def _other_engine(url: URL) -> Engine:
-    return create_engine(url, pool_pre_ping=True, json_serializer=as_json)
-
-
-def _migrated(engine: Engine) -> Engine:
-    with engine.begin() as connection:
-        schema.upgrade(connection)
-    return engine
+def _place(path: Path | str) -> Path | URL:
+    """Tell a file from a server; SQLite's own URLs name files."""
+    if not isinstance(path, str) or "://" not in path:
+        return Path(path)
+    url = make_url(path)
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else url
 
 
 def _writer(path: Path) -> Engine:
@@ -266,7 +253,7 @@ def _check_contents(path: Path, raw: sqlite3.Connection, *, thorough: bool) -> s
     """Make sure that this is a sound record of a schema we know; returns its revision."""
     try:
         tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables >= _OUR_TABLES:
+        if not tables >= OUR_TABLES:
             what = "a database of another program" if tables else "empty: its making was cut short"
             raise RecordCorrupt(f"{path} is {what}; name the night's .db file.")
         found = raw.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -325,29 +312,3 @@ def explain(path: Path, error: sqlite3.Error) -> Exception:
 def last_line(said: str) -> str:
     """Give the end of what SQLite's checks say, which is the finding itself."""
     return said.strip().splitlines()[-1]
-
-
-def as_json(value: object) -> str:
-    """Write a JSON column: µ and Å as they are, numpy's numbers as plain ones, NaN and infinity as null."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-    except ValueError:
-        return json.dumps(_without_nan(value), ensure_ascii=False, allow_nan=False, default=_plain)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.generic | np.ndarray):
-        return _without_nan(value.tolist())
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a {type(value).__name__} cannot stand in a JSON column")
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(one) for one in value]
-    return value

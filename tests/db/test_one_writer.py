@@ -63,7 +63,9 @@ def test_second_process_is_told_who_and_since_when(record, ticks):
         assert "since 2025-03-01 18:00:00 UTC" in text
         assert "@" in text
         assert "\n" not in text
-        who = lease.holder(open_reader(path))
+        reader = open_reader(path)
+        who = lease.holder(reader)
+        reader.dispose()
         assert (who.pid, who.alive) == (process.pid, True)
     finally:
         close(process)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as OrmSession
 
 from epicycle.db import connection, schema
+from epicycle.db.columns import as_json
 from epicycle.db.connection import (
     RecordCorrupt,
     RecordExists,
@@ -135,10 +136,10 @@ def test_times_come_back_in_utc_and_local_ones_are_refused(record):
 
 
 def test_json_columns_take_numpy_and_nan():
-    text = connection.as_json({"a": np.float32(0.5), "b": [float("nan"), np.array([1, 2])], "c": "µm"})
+    text = as_json({"a": np.float32(0.5), "b": [float("nan"), np.array([1, 2])], "c": "µm"})
     assert text == '{"a": 0.5, "b": [null, [1, 2]], "c": "µm"}'
     with pytest.raises(TypeError, match="Path"):
-        connection.as_json({"a": Path()})
+        as_json({"a": Path()})
 
 
 def test_missing(tmp_path):
