@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from ..protocols.errors import BadInput
 from .points import Points, as_point, as_points, distances
 
+_NO_STEP_UM = 1e-4
 _STEPS_OUT = 6
 _DIRECTIONS = 16
 
@@ -39,7 +40,7 @@ def rolling_defocus(n: int, minimum_um: float, maximum_um: float, step_um: float
         raise BadInput(f"A defocus series from {minimum_um} to {maximum_um} µm passes through focus; choose one side.")
     near, far = sorted((float(minimum_um), float(maximum_um)), key=abs)
     step = abs(float(step_um))
-    if step == 0:
+    if step < _NO_STEP_UM:
         return near
     values = int(np.floor(abs(far - near) / step + 1e-6)) + 1
     taken = (n % values) * step

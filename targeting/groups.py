@@ -28,10 +28,11 @@ _SEED = 20240229
 _ONE_SQUARE = 150
 _STEPS_PER_S = 15_000
 _FEWEST_STEPS = 200
-_LIMIT_ONE_SQUARE_S, _LIMIT_MORE_S = 0.15, 1.2
+_LIMIT_ONE_SQUARE_S, _LIMIT_MORE_S = 0.12, 1.2
+_MORE_COVERS = 5
 _NODES = 100
 _ROUNDS = 4
-_RATINGS = 400
+_RATINGS = 60_000
 _ONE_SPOT_UM = 1e-6
 
 
@@ -70,7 +71,7 @@ def group_holes(
         Which holes may be exposed; the others are neither centres nor members. None means all.
     time_limit_s
         How long to search. It is turned into a number of search steps at a fixed rate, so that the answer does not
-        depend on the host; None takes 0.15 up to 150 holes and 1.2 above.
+        depend on the host; None takes 0.12 up to 150 holes and 1.2 above.
     rng
         Generator of the search; None starts from a fixed seed.
 
@@ -155,11 +156,7 @@ def _parts(points: Points, radius_um: float) -> list[Indices]:
     """Split holes into parts with no two holes of different parts in reach of each other."""
     if len(points) == 0:
         return []
-    pairs = (
-        KDTree(points).query_pairs(radius_um * (1 + 1e-9), output_type="ndarray")
-        if radius_um > 0
-        else np.zeros((0, 2), int)
-    )
+    pairs = KDTree(points).query_pairs(max(radius_um * (1 + 1e-9), _ONE_SPOT_UM), output_type="ndarray")
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(points), len(points)))
     number, labels = connected_components(links, directed=False)
     return [np.flatnonzero(labels == label) for label in range(number)]
@@ -178,8 +175,9 @@ def _solve(points: Points, radius_um: float, smallest: int, seconds: float, rng:
         return _Solved(np.zeros(0, dtype=np.intp), np.full(len(points), NOT_GROUPED), 0, True)
     rows, candidates = np.flatnonzero(coverable), np.flatnonzero(wide)
     inner = reach[np.ix_(rows, candidates)]
-    chosen, bound = _fewest(inner, seconds, rng)
-    centres = candidates[shorter_shifts(inner, chosen, _ROUNDS)]
+    problem = _problem(inner)
+    chosen, bound = _fewest(problem, seconds, rng)
+    centres = candidates[_shortest(inner, problem, chosen, rng)]
     if smallest == 1:
         return _Solved(centres, nearest_groups(reach, centres), bound, bound == len(centres))
     centres, groups = _sized(reach, centres, smallest, coverable)
@@ -190,17 +188,27 @@ def _solve(points: Points, radius_um: float, smallest: int, seconds: float, rng:
     return _Solved(centres, groups, bound, complete and bound == len(centres))
 
 
-def _fewest(reach: Reach, seconds: float, rng: Generator) -> tuple[Indices, int]:
+def _fewest(problem: CoverProblem, seconds: float, rng: Generator) -> tuple[Indices, int]:
     """Give a smallest cover found and the lower bound."""
-    problem = _problem(reach)
+    holes = len(problem.coverers)
     least = least_possible(problem)
     bound = int(np.ceil(least - 1e-6))
     best = search_cover(problem, rng, steps=max(int(seconds * _STEPS_PER_S), _FEWEST_STEPS), enough=bound)
-    if len(best) > bound and _provable(len(reach), len(best) - 1 - least, seconds):
+    if len(best) > bound and _provable(holes, len(best) - 1 - least, seconds):
         smaller, settled = smaller_cover(problem, len(best), _NODES)
         best = best if smaller is None else smaller
         bound = len(best) if settled else bound
     return best, bound
+
+
+def _shortest(reach: Reach, problem: CoverProblem, cover: Indices, rng: Generator) -> Indices:
+    """Shorten the shifts of a cover; on one square also of others as small, and give the best."""
+    covers = [cover]
+    for _ in range(_MORE_COVERS if len(reach) <= _ONE_SQUARE else 0):
+        another = search_cover(problem, rng, steps=_FEWEST_STEPS, enough=len(cover))
+        covers += [another] if len(another) == len(cover) else []
+    shortened = [shorter_shifts(reach, one, _ROUNDS) for one in covers]
+    return min(shortened, key=lambda one: total_shift_um(reach, one, nearest_groups(reach, one)))
 
 
 def _problem(reach: Reach) -> CoverProblem:
@@ -222,7 +230,7 @@ def _provable(holes: int, slack: float, seconds: float) -> bool:
 def _sized(reach: Reach, centres: Indices, smallest: int, coverable: NDArray[np.bool_]) -> tuple[Indices, Indices]:
     """Make groups of at least the smallest size, then take in left-out holes while another set of centres allows it."""
     rating, centres, groups = _rated(reach, centres, smallest)
-    budget = _RATINGS
+    budget = min(_RATINGS // len(reach), 400)
     while budget > 0:
         left = np.flatnonzero(coverable & (groups == NOT_GROUPED))
         trials = _variants(reach, centres, left)[:budget]

@@ -1,0 +1,56 @@
+"""Expected and found holes give the shift between them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epicycle.protocols.errors import BadInput
+from epicycle.targeting.recentre import correction
+
+
+def sites(seed: int, pitch: float = 60.0, angle: float = 0.4) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.array([(i, j) for i in range(7) for j in range(7)]) @ turn * pitch + rng.normal(0, 1, (49, 2))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-25, 25), st.floats(-25, 25), st.integers(0, 99))
+def test_the_shift_is_found_among_lost_and_false_holes(row: float, col: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    expected = sites(seed)
+    found = (expected + np.array([row, col]) + rng.normal(0, 1, expected.shape))[rng.random(49) > 0.3]
+    found = np.vstack([found, rng.uniform(0, 400, (6, 2))])
+    drow, dcol, matched = correction(expected, rng.permutation(found), 36)
+    assert np.hypot(drow - row, dcol - col) < 2
+    assert matched >= len(found) - 6 - 2
+
+
+def test_a_whole_lattice_step_gives_way_to_the_smaller_shift() -> None:
+    expected = sites(1)
+    found = sites(1)[7:]  # the first row is out of the picture
+    drow, dcol, matched = correction(expected, found, 200)
+    assert np.hypot(drow, dcol) < 1
+    assert matched == 42
+
+
+def test_single_holes_match_within_the_limit() -> None:
+    assert correction([(100, 100)], [(103, 96)], 10) == (3.0, -4.0, 1)
+    assert correction([(100, 100)], [(103, 96)], 4) == (0.0, 0.0, 0)
+
+
+def test_no_holes_no_shift() -> None:
+    assert correction([], [(1, 1)], 10) == (0.0, 0.0, 0)
+    assert correction([(1, 1)], [], 10) == (0.0, 0.0, 0)
+
+
+def test_each_hole_is_matched_once() -> None:
+    _, _, matched = correction([(0, 0), (50, 0), (100, 0)], [(1, 0), (2, 0), (51, 0)], 20)
+    assert matched == 2
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan")])
+def test_a_limit_that_is_no_length_is_refused(limit: float) -> None:
+    with pytest.raises(BadInput, match="limit of a re-centring"):
+        correction([(0, 0)], [(0, 0)], limit)
