@@ -45,8 +45,7 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
     preset = shot.preset
     if preset.level == "exposure" and path.exists():
         raise TargetFault(f"{name} is an exposure that is on disk already; it is never taken over, give another name")
-    if instrument.state.disk_full or "disk-full" in instrument.striking:
-        instrument.state.disk_full = True
+    if "disk-full" in instrument.striking:
         raise DiskFull(f"{name}: the images' disk is full; make room on it")
     if instrument.state.preset != preset:
         instrument.state.preset = preset

@@ -30,7 +30,7 @@ class GridSpec(Frozen):
     ice_spread_inside: float = Field(default=0.15, ge=0, description="Its spread within a square, likewise.")
     ice_spread_holes: float = Field(default=0.08, ge=0, description="Its spread from hole to hole, likewise.")
     gradient: float = Field(default=0.25, description="Blotting: change of ln thickness from the centre to the rim.")
-    meniscus_nm: float = Field(default=40.0, ge=0, description="Ice added at the bars.")
+    meniscus_nm: float = Field(default=220.0, ge=0, description="Ice added right at the bars.")
     thick_centres: float = Field(default=0.12, ge=0, le=1, description="Fraction of squares with a thick patch.")
     empty: float = Field(default=0.03, ge=0, le=1, description="Fraction of squares that have lost their film.")
     torn: float = Field(default=0.06, ge=0, le=1, description="Fraction with a tear.")
@@ -57,8 +57,8 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "b_a2": 60.0,
     },
     "broken": {"empty": 0.45, "torn": 0.3, "dry": 0.25, "cracked": 0.0, "thick": 0.0, "contaminated": 0.0},
-    "thick-ice": {"ice_nm": 190.0, "thick": 0.55, "meniscus_nm": 200.0, "thick_centres": 0.5, "dry": 0.0},
-    "dry": {"ice_nm": 11.0, "dry": 0.6, "thick": 0.02, "empty_holes": 0.35, "meniscus_nm": 15.0, "torn": 0.12},
+    "thick-ice": {"ice_nm": 190.0, "thick": 0.55, "meniscus_nm": 700.0, "thick_centres": 0.5, "dry": 0.0},
+    "dry": {"ice_nm": 11.0, "dry": 0.6, "thick": 0.02, "empty_holes": 0.35, "meniscus_nm": 80.0, "torn": 0.12},
     "contaminated": {"ice_nm": 55.0, "contaminated": 0.75, "crystals": 12.0, "b_a2": 60.0},
     "gradient": {"ice_nm": 60.0, "gradient": 1.7, "b_a2": 40.0},
     "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 160.0},

@@ -1,12 +1,13 @@
 """Things with an outline: tears and cracks in the film, ice crystals and other dirt on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from .cells import Floats
-from .openings import SquareKind, Squares
+from .openings import SquareKind, SquaresAt
 
 CORNERS, DIRT_CORNERS = 48, 14
 
@@ -53,7 +54,7 @@ class Defects:
     dirt: Dirt
 
 
-def defects_of(seed: int, square: Squares, opening_um: float, crystals: float) -> Defects:
+def defects_of(seed: int, square: SquaresAt, opening_um: float, crystals: float) -> Defects:
     """Draw the defects of one square (arrays of one element) from its own generator."""
     i, j, kind = int(square.i[0]), int(square.j[0]), SquareKind(int(square.kind[0]))
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, i + 2**20, j + 2**20])))
@@ -65,7 +66,8 @@ def defects_of(seed: int, square: Squares, opening_um: float, crystals: float) -
     if kind is SquareKind.CRACKED:
         tears += [_crack(rng, centre, opening) for _ in range(1 + int(rng.random() < 0.5))]
     many = {SquareKind.EMPTY: 0.0, SquareKind.CONTAMINATED: 18.0 + 4.0 * crystals}.get(kind, crystals)
-    return Defects(tuple(tears), _dirt(rng, centre, opening, int(rng.poisson(many))))
+    dirt = _joined([_dirt(rng, centre, opening, int(rng.poisson(many))), *(_shreds(rng, tear) for tear in tears)])
+    return Defects(tuple(tears), dirt)
 
 
 def _tear(rng: np.random.Generator, centre: Floats, opening: float) -> Tear:
@@ -97,6 +99,25 @@ def _dirt(rng: np.random.Generator, centre: Floats, opening: float, heaps: int) 
     radius = size[heap] * rng.uniform(0.6, 1.4, heap.size)
     water = 250.0 * np.exp(0.7 * rng.standard_normal(heaps))[heap]
     return Dirt(middle, radius, _ragged(rng, middle, radius, 0.15, 4, DIRT_CORNERS), water)
+
+
+def _shreds(rng: np.random.Generator, tear: Tear) -> Dirt:
+    """Draw scraps of film rolled up at the edge of a tear."""
+    size = np.ptp(tear.outline_um, axis=0).max()
+    count = int(rng.integers(0, 5 + int(size / 4)))
+    middle = tear.outline_um[rng.integers(0, len(tear.outline_um), count)]
+    middle = middle + 0.02 * size * rng.standard_normal((count, 2))
+    radius = np.minimum(size * rng.uniform(0.005, 0.035, count), 1.5)
+    return Dirt(middle, radius, _ragged(rng, middle, radius, 0.3, 4, DIRT_CORNERS), rng.uniform(100, 700, count))
+
+
+def _joined(parts: Sequence[Dirt]) -> Dirt:
+    return Dirt(
+        np.concatenate([part.middle_um for part in parts]),
+        np.concatenate([part.radius_um for part in parts]),
+        np.concatenate([part.outline_um for part in parts]),
+        np.concatenate([part.water_nm for part in parts]),
+    )
 
 
 def _ragged(

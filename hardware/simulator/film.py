@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from ...protocols.errors import BadInput
 from ...protocols.grid_types import HOLE_TYPES, MESHES, Mesh
-from .cells import Floats, key, normal, uniform
+from .cells import Floats, normal, uniform
 
-CARBON_NM, GOLD_NM = 18.0, 42.0
+CARBON_NM, GOLD_NM = 16.0, 42.0
 """Thickness of the films; assumed from makers' figures of 10 to 20 and 40 to 50 nm."""
 
 RIM_UM = 1150.0
@@ -64,6 +64,13 @@ class Bars:
         outside = np.hypot(np.maximum(px, 0), np.maximum(py, 0))
         return np.asarray(outside + np.minimum(np.maximum(px, py), 0) - self.corner_um)
 
+    def rounded(self, dx: Floats, dy: Floats) -> Floats:
+        """Distance from the centre in a norm whose circles are squares with round corners: how ice sees the bars."""
+        if self.mesh.lattice == "hexagonal":
+            return np.hypot(dx, dy)
+        x2, y2 = dx * dx, dy * dy
+        return np.asarray(np.sqrt(np.sqrt(x2 * x2 + y2 * y2)))
+
 
 def film_of(hole_type: str, material: str, seed: int) -> Film:
     """Lay a film of this type on a grid, turned and shifted at random."""
@@ -89,7 +96,7 @@ def bars_of(mesh: str, seed: int) -> Bars:
     if mesh not in MESHES:
         raise BadInput(f"the simulator knows no mesh called {mesh}; known are {', '.join(MESHES)}")
     found = MESHES[mesh]
-    return Bars(found, found.opening_um * (0.06 + 0.08 * float(uniform(seed, "corners", 0))))
+    return Bars(found, found.opening_um * (0.08 + 0.1 * float(uniform(seed, "corners", 0))))
 
 
 def nearest_cell(basis: Floats, origin: Floats, x: Floats, y: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -99,11 +106,6 @@ def nearest_cell(basis: Floats, origin: Floats, x: Floats, y: Floats) -> tuple[N
     first = np.floor(inverse[0, 0] * dx + inverse[0, 1] * dy + 0.5).astype(np.int64)
     second = np.floor(inverse[1, 0] * dx + inverse[1, 1] * dy + 0.5).astype(np.int64)
     return first, second
-
-
-def key_of(seed: int, slot: int) -> int:
-    """Seed of everything about one slot's grid."""
-    return key("grid", seed, slot)
 
 
 def _sizes(hole_type: str) -> tuple[float, float, bool]:

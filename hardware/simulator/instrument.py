@@ -82,7 +82,6 @@ class State:
     beam_off_until: datetime | None = None
     fills: int = 0
     filled_at: datetime | None = None
-    disk_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +119,10 @@ class Instrument:
         self.striking: frozenset[str] = frozenset()
         self._own = key("instrument", seed)
         self._worlds: dict[int, GridWorld] = {}
+
+    def keep(self) -> None:
+        """Write the state down; on return a killed process cannot lose it."""
+        self.memory.write_state(self.state)
 
     def rng(self, name: str) -> np.random.Generator:
         """Give the present act's generator for one purpose."""

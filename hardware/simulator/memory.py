@@ -58,17 +58,17 @@ class Memory:
             The folder belongs to a world of another seed or profile.
         """
         path = self.folder / "world.json"
+        text = json.dumps(world)
         if not path.exists():
-            _replace(path, json.dumps(world, default=str).encode())
-            return world
-        kept: dict[str, Any] = json.loads(path.read_bytes())
-        for part in ("seed", "profile"):
+            _replace(path, text.encode())
+        world, kept = json.loads(text), json.loads(path.read_bytes())
+        for part in ("seed", "profile", "world"):
             if kept[part] != world[part]:
                 raise BadInput(
-                    f"{self.folder} belongs to a simulated night with {part} {kept[part]}, not {world[part]}; "
-                    "give the same or another folder"
+                    f"{self.folder} belongs to a simulated night of another {part}; go on with the same one, or give "
+                    "another folder"
                 )
-        return kept
+        return dict(kept)
 
     def read_state(self) -> State | None:
         """Read the instrument's state; None at the first connection."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ class SquareKind(IntEnum):
 class Squares:
     """Mesh openings, one array element each: indices, centre, what they are and the numbers of their ice.
 
-    ``patch`` is (x, y, radius) relative to the centre and the thickness of a thick patch.
+    ``patch_*`` is a thick patch: centre relative to the square's, size, how round it is (1: a disc), turn, thickness.
     """
 
     i: NDArray[np.int64]
@@ -40,8 +41,22 @@ class Squares:
     patch_x_um: Floats
     patch_y_um: Floats
     patch_um: Floats
+    patch_round: Floats
+    patch_turn: Floats
     patch_nm: Floats
     empty_holes: Floats
+
+
+class SquaresAt:
+    """The squares under many places: each number of `Squares`, gathered for every place when it is asked for."""
+
+    def __init__(self, table: Squares, at: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
+        self._table = table
+        self._at = at[0] * table.i.shape[1] + at[1]
+
+    def __getattr__(self, name: str) -> Any:
+        """Gather one number."""
+        return getattr(self._table, name).ravel()[self._at]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .lens import Aberrations
 from .render_survey import poisson
 from .specimen import Layer
 
-ICE_POWER, FILM_POWER = 1.0e-4, 6.0e-4
+ICE_POWER, FILM_POWER = 3.0e-4, 1.5e-3
 """Power of the phase noise in rad² Å² for each nm of ice and of carbon; chosen so that fits end where real ones do."""
 
 SUBSTEPS = 5
@@ -143,7 +143,7 @@ def particle_views(diameter_a: float, pixel_size_a: float, seed: int, count: int
     radius = diameter_a / 2
     lobes = rng.standard_normal((26, 3))
     lobes *= (0.72 * radius * rng.random(26) ** (1 / 3) / np.linalg.norm(lobes, axis=1))[:, None]
-    width = radius * rng.uniform(0.12, 0.24, 26)
+    width = radius * rng.uniform(0.16, 0.34, 26)
     half = max(math.ceil(1.25 * radius / pixel_size_a), 1)
     axis = np.arange(-half, half + 1) * pixel_size_a
     views = []

@@ -12,7 +12,7 @@ from .profile import Camera
 from .specimen import Layer, Layers
 
 BAR_TRANSMISSION = 0.002
-CONVERGENCE_RAD = 1e-3
+CONVERGENCE_RAD = 1e-4
 """Spread of the beam's directions at low magnification; with the defocus it blurs. Assumed."""
 
 
@@ -57,11 +57,14 @@ def transmitted(
     strength = wavelength_a(voltage_kv) * 1e-4 * -defocus_um / (2 * math.pi) / pixel_um**2
     if abs(strength) > 2e-3:
         film = phase_per_nm(voltage_kv, "gold" if gold else "carbon")
-        phase = layers.ice_nm * np.float32(phase_per_nm(voltage_kv, "ice")) + layers.film_nm * np.float32(film)
+        # Of the wave behind a heavy film little is coherent enough to interfere.
+        coherent = np.exp(layers.film_nm * np.float32(-1.5 / paths.film_nm))
+        phase = layers.ice_nm * np.float32(phase_per_nm(voltage_kv, "ice"))
+        phase += layers.film_nm * coherent * np.float32(film)
         width = max(0.7, 0.4 * math.sqrt(wavelength_a(voltage_kv) * 1e-4 * abs(defocus_um)) / pixel_um)
-        phase = cv2.GaussianBlur(phase, (0, 0), width)
+        phase = np.asarray(cv2.GaussianBlur(phase, (0, 0), width), np.float32)
         fringes = cv2.Laplacian(phase, cv2.CV_32F, scale=strength)
-        through *= np.clip(fringes + np.float32(1), 0.25, 1.9, out=fringes)
+        through *= np.clip(fringes + np.float32(1), 0.4, 1.5, out=fringes)
     through *= layers.free
     through += BAR_TRANSMISSION
     return np.asarray(through)

@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 from .cells import Floats, field
 from .defects import Tear
 from .film import RIM_UM
-from .openings import Holes, SquareKind, Squares
+from .openings import Holes, SquareKind, SquaresAt
 from .world import GridWorld
 
 Layer = NDArray[np.float32]
 
-BAR_NODES_UM, ICE_NODES_UM = 0.8, 1.6
+NODES_UM = 0.8
+"""Distance of the coarse nodes."""
+RIM_UM_WIDE, RIM_EXCESS = 0.035, 0.8
+"""Width of the thicker rim of a hole and how much thicker it is; assumed."""
+
+BAND = 32
+"""Rows worked on at once."""
+
 LACEY_UM, LACEY_WIDTH = 3.5, 0.22
 """Mesh of a lacey film and the share of it that is film; assumed."""
 
@@ -77,11 +84,11 @@ class Layers:
 def lay_out(world: GridWorld, view: View, stains: Sequence[Stain] = ()) -> Layers:
     """Work out what lies in every pixel of this view."""
     pixel = view.pixel_um
-    step = _step(BAR_NODES_UM, pixel)
+    step = _step(NODES_UM, pixel)
     x, y = view.places(step)
     squares = world.squares_at(x, y)
     edge = np.maximum(world.bar_distance_um(x, y, squares), np.hypot(x, y) - RIM_UM)
-    ice, film = _smooth_layers(world, view, step, x, y, edge, squares)
+    ice, film = _smooth_layers(world, view, step, x, y, squares)
     away = _spread(edge, step, view)
     free = np.clip(0.5 - away / np.float32(max(pixel, 0.02)), 0, 1)
     if not free.any():
@@ -101,14 +108,9 @@ def holes_in(world: GridWorld, corners: Floats, margin: int = 1) -> Holes:
 
 
 def _smooth_layers(
-    world: GridWorld, view: View, step: int, x: Floats, y: Floats, edge: Floats, squares: Squares
+    world: GridWorld, view: View, step: int, x: Floats, y: Floats, squares: SquaresAt
 ) -> tuple[Layer, Layer]:
-    meniscus = squares.meniscus_nm * np.exp(np.minimum(edge, 0.0) / squares.meniscus_um)
-    # Ice varies slowly, and its field is dear: nodes further apart will do.
-    wide = max(step, _step(ICE_NODES_UM, view.pixel_um))
-    wide_x, wide_y = view.places(wide)
-    level = world.ice_level(wide_x, wide_y, world.squares_at(wide_x, wide_y))
-    ice = _spread(level, wide, view) + _spread(meniscus, step, view)
+    ice = _spread(world.ice_level(x, y, squares) + world.meniscus(x, y, squares), step, view)
     there = np.where(squares.kind == SquareKind.EMPTY, 0.0, world.film.thickness_nm)
     if there.min() == there.max() and not world.film.lacey:
         return ice, np.full((view.rows, view.cols), there.flat[0], np.float32)
@@ -138,36 +140,69 @@ def _open_holes(world: GridWorld, view: View, ice: Layer, film: Layer) -> None:
     off_x = holes.x_um - (lattice.origin_um[0] + lattice.basis_um[0, 0] * a + lattice.basis_um[0, 1] * b)
     off_y = holes.y_um - (lattice.origin_um[1] + lattice.basis_um[1, 0] * a + lattice.basis_um[1, 1] * b)
     table = np.stack([off_x, off_y, holes.radius_um, holes.factor], axis=-1).astype(np.float32)
-    # Indices are affine in (row, col); OpenCV wants (x, y) = (second index, first index) of (col, row).
-    linear = np.linalg.inv(lattice.basis_um) @ view.to_grid[:, :2]
-    start = np.linalg.inv(lattice.basis_um) @ (view.to_grid[:, 2] - lattice.origin_um) - [first[0], second[0]]
-    matrix = np.array([[linear[1, 1], linear[1, 0], start[1]], [linear[0, 1], linear[0, 0], start[0]]])
+    # Indices are affine in (row, col).
+    inverse = np.linalg.inv(lattice.basis_um)
+    index = np.column_stack([inverse @ view.to_grid[:, :2], inverse @ (view.to_grid[:, 2] - lattice.origin_um)])
+    index[:, 2] -= [first[0], second[0]]
+    for top in range(0, view.rows, BAND):
+        rows = slice(top, min(top + BAND, view.rows))
+        shifted = index.copy()
+        shifted[:, 2] += index[:, 0] * top
+        _open_band(world, table, shifted, view.pixel_um, ice[rows], film[rows])
+
+
+def _open_band(world: GridWorld, table: Layer, index: Floats, pixel_um: float, ice: Layer, film: Layer) -> None:
+    """Open the holes in a few rows, few enough to stay in the processor's cache.
+
+    ``index`` (2, 3) takes (row, col, 1) to the row and column of ``table``, which holds offset, radius and ice factor
+    of each hole.
+    """
+    # OpenCV wants (x, y) = (column, row) on both sides.
+    matrix = np.array([[index[1, 1], index[1, 0], index[1, 2]], [index[0, 1], index[0, 0], index[0, 2]]])
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    own = cv2.warpAffine(table, matrix, (view.cols, view.rows), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    rows = np.arange(view.rows, dtype=np.float32)[:, None]
-    cols = np.arange(view.cols, dtype=np.float32)[None, :]
-    u = np.float32(linear[0, 0]) * rows + np.float32(start[0]) + np.float32(linear[0, 1]) * cols
-    v = np.float32(linear[1, 0]) * rows + np.float32(start[1]) + np.float32(linear[1, 1]) * cols
+    own = cv2.warpAffine(table, matrix, ice.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    rows = np.arange(ice.shape[0], dtype=np.float32)[:, None]
+    cols = np.arange(ice.shape[1], dtype=np.float32)[None, :]
+    (ur, uc, u0), (vr, vc, v0) = index.astype(np.float32)
+    u = (ur * rows + u0) + uc * cols
+    v = (vr * rows + v0) + vc * cols
     u -= np.floor(u + np.float32(0.5))
     v -= np.floor(v + np.float32(0.5))
-    basis = lattice.basis_um.astype(np.float32)
-    dx = basis[0, 0] * u + basis[0, 1] * v - own[..., 0]
-    dy = basis[1, 0] * u + basis[1, 1] * v - own[..., 1]
-    square = dx * dx + dy * dy
+    (xu, xv), (yu, yv) = world.film.basis_um.astype(np.float32)
+    square = (xu * u + xv * v - own[..., 0]) ** 2
+    square += (yu * u + yv * v - own[..., 1]) ** 2
     radius = own[..., 2]
-    inside = np.clip((radius - np.sqrt(square)) / np.float32(view.pixel_um) + np.float32(0.5), 0, 1)
-    lens = np.float32(1 - world.lens) + np.float32(world.lens) * np.minimum(square / (radius * radius), 1)
-    ice *= 1 + inside * (own[..., 3] * lens - 1)
-    film *= 1 - inside
+    inside = radius - np.sqrt(square)
+    # Holes have a rim where the film is thicker; it shows as the dark ring around them.
+    rim = np.abs(inside + np.float32(RIM_UM_WIDE))
+    rim *= np.float32(-RIM_EXCESS / max(RIM_UM_WIDE, pixel_um))
+    rim += np.float32(RIM_EXCESS)
+    np.maximum(rim, 0, out=rim)
+    inside *= np.float32(1 / pixel_um)
+    inside += np.float32(0.5)
+    np.clip(inside, 0, 1, out=inside)
+    square /= radius * radius
+    np.minimum(square, 1, out=square)
+    square *= np.float32(world.lens)
+    square += np.float32(1 - world.lens)
+    square *= own[..., 3]
+    square -= 1
+    square *= inside
+    square += 1
+    ice *= square
+    rim -= inside
+    rim += 1
+    film *= np.maximum(rim, 0, out=rim)
 
 
 def _draw_defects(world: GridWorld, view: View, ice: Layer, film: Layer) -> None:
     corners = view.corners
     i, j = world.square_at(*corners.T)
     pixel = view.pixel_um
+    limit = world.squares.i.shape[0] // 2
     reach = world.bars.mesh.opening_um * 0.8 / pixel
-    for first in range(int(i.min()) - 1, int(i.max()) + 2):
-        for second in range(int(j.min()) - 1, int(j.max()) + 2):
+    for first in range(max(int(i.min()) - 1, -limit), min(int(i.max()) + 2, limit + 1)):
+        for second in range(max(int(j.min()) - 1, -limit), min(int(j.max()) + 2, limit + 1)):
             middle = world.centre_of(first, second)
             row, col = view.pixels_of(middle)
             if not (-reach < row < view.rows + reach and -reach < col < view.cols + reach):
@@ -210,7 +245,7 @@ def _draw_stain(view: View, stain: Stain, ice: Layer, film: Layer) -> None:
     out = np.sqrt(rows * rows + cols * cols) / np.float32(radius)
     window = (slice(low_r, high_r), slice(low_c, high_c))
     ice[window] *= 1 - np.float32(0.25) * np.clip((1 - out) * 8, 0, 1)
-    film[window] += np.float32(9.0) * np.exp(-(((out - 1) / np.float32(0.09)) ** 2))
+    film[window] += np.float32(5.0) * np.exp(-(((out - 1) / np.float32(0.09)) ** 2))
 
 
 def _deposit(view: View, middle: Floats, radius: Floats, water: Floats, ice: Layer) -> None:
@@ -259,4 +294,4 @@ def _spanned(world: GridWorld, corners: Floats, margin: int) -> tuple[tuple[int,
 
 
 def _step(nodes_um: float, pixel_um: float) -> int:
-    return int(min(max(nodes_um / pixel_um, 1), 32))
+    return min(math.ceil(nodes_um / pixel_um), 32)

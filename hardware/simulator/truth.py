@@ -28,7 +28,7 @@ from .world import GridWorld
 USABLE_A = 5.0
 """A hole is usable when an exposure of it would reach this resolution."""
 
-BEST_A, RING_LOSS, ENVELOPE_LOSS, FAINT_NM, EMPTY_NM = 3.0, 1.2, 0.05, 20.0, 6.0
+BEST_A, RING_LOSS, ENVELOPE_LOSS, FAINT_NM, EMPTY_NM = 2.2, 1.05, 0.06, 28.0, 6.0
 """What the simulated instrument reaches on the best of ice, and how it gets worse; see `resolution_a`."""
 
 
@@ -133,7 +133,7 @@ def hole_at(world: GridWorld, x_um: float, y_um: float) -> tuple[int, int] | Non
 
 def square_of(world: GridWorld, i: int, j: int) -> TrueSquare:
     """Look up everything about one square."""
-    square = world.squares(np.array([i]), np.array([j]))
+    square = world.square(i, j)
     half = world.bars.mesh.opening_um * 0.75
     centre = world.centre_of(i, j)
     corners = centre + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])

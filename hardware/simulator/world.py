@@ -5,7 +5,6 @@ import this.
 """
 
 import math
-from dataclasses import fields
 from functools import cached_property
 
 import numpy as np
@@ -16,9 +15,9 @@ from .cassette_world import GridSpec
 from .cells import Floats, field, key, normal, uniform
 from .defects import Defects, defects_of
 from .film import RIM_UM, bars_of, film_of, nearest_cell
-from .openings import Holes, SquareKind, Squares
+from .openings import Holes, SquareKind, Squares, SquaresAt
 
-FIELD_UM, PATCH_UM, WOBBLE_UM = 250.0, 9.0, 25.0
+FIELD_UM, PATCH_UM, MOTTLE_UM, WOBBLE_UM = 250.0, 9.0, 2.0, 25.0
 """Lengths over which ice is alike on the grid and within a square, and over which the film's lattice bends."""
 
 
@@ -50,18 +49,22 @@ class GridWorld:
         """Give the centre of an opening, shape (2,)."""
         return np.asarray(np.array(self.offset_um) + self.bars.basis_um @ np.array([i, j]))
 
-    def squares_at(self, x: Floats, y: Floats) -> Squares:
-        """Say what the squares are like to which these places belong; each square is drawn once."""
+    def squares_at(self, x: Floats, y: Floats) -> SquaresAt:
+        """Say what the squares are like to which these places belong."""
+        reach = self.squares.i.shape[0] // 2
         i, j = self.square_at(x, y)
-        if i.size == 0:
-            return self.squares(i, j)
-        first, second = int(i.min()), int(j.min())
-        table = self.squares(*np.mgrid[first : i.max() + 1, second : j.max() + 1])
-        at = (i - first, j - second)
-        return Squares(**{part.name: getattr(table, part.name)[at] for part in fields(Squares)})
+        return SquaresAt(self.squares, (np.clip(i, -reach, reach) + reach, np.clip(j, -reach, reach) + reach))
 
-    def squares(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Squares:
-        """Say what these squares are like; ``i`` and ``j`` of one shape."""
+    def square(self, i: int, j: int) -> SquaresAt:
+        """Say what one square is like: each number an array of one element."""
+        reach = self.squares.i.shape[0] // 2
+        return SquaresAt(self.squares, (np.array([i + reach]), np.array([j + reach])))
+
+    @cached_property
+    def squares(self) -> Squares:
+        """All squares of the grid and some beyond its rim; arrays (2 n + 1, 2 n + 1), number (0, 0) in the middle."""
+        reach = math.ceil(1.3 * RIM_UM / self.bars.mesh.pitch_um)
+        i, j = np.mgrid[-reach : reach + 1, -reach : reach + 1]
         spec, seed = self.spec, self.seed
         basis = self.bars.basis_um
         x = self.offset_um[0] + basis[0, 0] * i + basis[0, 1] * j
@@ -73,7 +76,9 @@ class GridWorld:
         ice = np.where(kind == SquareKind.THICK, ice + thick, ice)
         ice = np.where((kind == SquareKind.DRY) | (kind == SquareKind.EMPTY), 0.0, ice)
         wet = (ice > 0) & (kind != SquareKind.EMPTY)
-        meniscus = spec.meniscus_nm * np.exp(0.6 * normal(seed, "meniscus", i, j))
+        # Most squares have a thin seam of thick ice along the bars; in some it has crept far inwards and rounds them.
+        crept = uniform(seed, "crept", i, j) < 0.1
+        meniscus = spec.meniscus_nm * np.exp(0.5 * normal(seed, "meniscus", i, j)) * np.where(crept, 4.0, 1.0)
         has_patch = (uniform(seed, "patch", i, j) < spec.thick_centres) & wet
         opening = self.bars.mesh.opening_um
         loose = np.where((kind == SquareKind.CRACKED) | (kind == SquareKind.TORN), 0.15, 0.0)
@@ -82,10 +87,12 @@ class GridWorld:
             size=1.0 - 0.06 * uniform(seed, "size", i, j) - 0.02 * np.abs(normal(seed, "small", i, j)),
             ice_nm=ice,
             meniscus_nm=np.where(wet, meniscus, 0.25 * meniscus * (kind != SquareKind.EMPTY)),
-            meniscus_um=opening * (0.03 + 0.07 * uniform(seed, "meniscus width", i, j)),
+            meniscus_um=opening * (0.02 + 0.03 * uniform(seed, "meniscus width", i, j)),
             patch_x_um=0.08 * opening * normal(seed, "patch x", i, j),
             patch_y_um=0.08 * opening * normal(seed, "patch y", i, j),
             patch_um=opening * (0.05 + 0.09 * uniform(seed, "patch radius", i, j)),
+            patch_round=0.45 + 0.55 * uniform(seed, "patch round", i, j),
+            patch_turn=math.pi * uniform(seed, "patch turn", i, j),
             patch_nm=np.where(has_patch, 60.0 + 260.0 * uniform(seed, "patch ice", i, j), 0.0),
             empty_holes=np.where(kind == SquareKind.DRY, 0.9, spec.empty_holes + loose),
         )  # fmt: skip
@@ -104,19 +111,25 @@ class GridWorld:
         radius = film.hole_um / 2 * (1.0 + 0.01 * normal(seed, "radius", a, b))
         return Holes(a, b, x, y, radius, np.where(empty, 0.0, factor))
 
-    def bar_distance_um(self, x: Floats, y: Floats, square: Squares) -> Floats:
+    def bar_distance_um(self, x: Floats, y: Floats, square: SquaresAt) -> Floats:
         """Distance from the opening's edge, negative in the open."""
         return self.bars.distance_um(x - square.x_um, y - square.y_um, square.size)
 
     def ice_nm(self, x: Floats, y: Floats) -> Floats:
         """Thickness of the ice on the film at these places, were there no hole."""
         square = self.squares_at(x, y)
-        edge = np.minimum(self.bar_distance_um(x, y, square), 0.0)
-        return self.ice_level(x, y, square) + square.meniscus_nm * np.exp(edge / square.meniscus_um)
+        return self.ice_level(x, y, square) + self.meniscus(x, y, square)
 
-    def ice_level(self, x: Floats, y: Floats, square: Squares) -> Floats:
+    def meniscus(self, x: Floats, y: Floats, square: SquaresAt) -> Floats:
+        """Give the ice that clings to the bars, and more so in the corners."""
+        half = self.bars.mesh.opening_um / 2 * square.size
+        inwards = np.minimum(self.bars.rounded(x - square.x_um, y - square.y_um) - half, 0.0)
+        return np.asarray(square.meniscus_nm * np.exp(inwards / square.meniscus_um))
+
+    def ice_level(self, x: Floats, y: Floats, square: SquaresAt) -> Floats:
         """Give the part of the ice that does not come from the bars."""
-        inside = np.exp(self.spec.ice_spread_inside * field(self.seed, "patchy", x, y, PATCH_UM))
+        patchy = 0.9 * field(self.seed, "patchy", x, y, PATCH_UM) + 0.45 * field(self.seed, "mottled", x, y, MOTTLE_UM)
+        inside = np.exp(self.spec.ice_spread_inside * patchy)
         dx, dy = x - square.x_um - square.patch_x_um, y - square.y_um - square.patch_y_um
         blob = square.patch_nm * np.exp(-(((dx**2 + dy**2) / (2 * square.patch_um**2)) ** 2))
         return np.asarray(square.ice_nm * inside + blob)
@@ -131,8 +144,7 @@ class GridWorld:
         """Give the tears and the dirt of one square."""
         found = self._defects.get((i, j))
         if found is None:
-            square = self.squares(np.array([i]), np.array([j]))
-            found = defects_of(self.seed, square, self.bars.mesh.opening_um, self.spec.crystals)
+            found = defects_of(self.seed, self.square(i, j), self.bars.mesh.opening_um, self.spec.crystals)
             self._defects[(i, j)] = found
         return found
 
