@@ -111,12 +111,13 @@ class VirtualClock:
 
     def watch(self, start: Callable[[], "Future[T]"], deadline_s: float) -> T:
         """Wait for the call; TimeoutError when virtual time reaches its deadline."""
-        self._hung.clear()
+        # An event of its own for each call: the end of an abandoned one must not wake the wait for the next.
+        answered_or_hung = self._hung = threading.Event()
         self._limit = self._now + timedelta(seconds=deadline_s)
         work = start()
-        work.add_done_callback(lambda _: self._hung.set())
+        work.add_done_callback(lambda _: answered_or_hung.set())
         try:
-            in_time = self._hung.wait(self.WALL_LIMIT_S)
+            in_time = answered_or_hung.wait(self.WALL_LIMIT_S)
             if work.done():
                 return work.result()
             if not in_time:

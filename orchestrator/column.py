@@ -31,6 +31,9 @@ from ..protocols.preset import Level, Preset
 
 T = TypeVar("T")
 
+READINGS = frozenset({"loaded", "position", "status", "capabilities", "presets", "stored"})
+"""Calls that change nothing, so that a crash around them is a crash around the act before."""
+
 PIXELS_PER_S = 150_000
 """Slowest read-out and transfer to be borne before a camera is given up."""
 
@@ -62,6 +65,10 @@ class Reread:
     loaded: int | None
     stage: StagePosition
     status: ScopeStatus
+
+
+def _nothing(_: str) -> None:
+    """Stand where a trigger point would."""
 
 
 class Seat:
@@ -238,12 +245,13 @@ class Column:
 
     def _do(self, act: str, call: Callable[[Microscope], T], deadline_s: float) -> T:
         deadline_s = max(deadline_s, self._slowest_s)
-        self._point(f"before {act}")
+        point = self._point if act not in READINGS else _nothing
+        point(f"before {act}")
         try:
             answer = self._ask(lambda: call(self._scope), deadline_s)
         except TimeoutError:
             raise self._stuck(act, deadline_s) from None
-        self._point(f"after {act}")
+        point(f"after {act}")
         return answer
 
     def _ask(self, call: Callable[[], T], deadline_s: float) -> T:

@@ -188,17 +188,27 @@ def _said_parked(entry: Entry) -> None:
 
 def _bring_home(night: Night) -> str:
     """Unload the grid on the stage; if that fails it is left there, and the record says so."""
-    try:
-        here = night.column.loaded()
-        if here is None:
-            return "every grid is in its slot"
-        night.journal.step(
-            "unload last", "unload", lambda _: night.column.unload(), lambda entry, _: _said_home(entry, here)
-        )
-        slot = night.column.loaded()
-    except EpicycleError as error:
-        guarding.note_fault(night, error, "leave-on-stage", "unload last")
-        return f"a grid may be on the stage, it could not be brought home: {error}"
+    retries = night.protocol.recovery.transient_retries
+    for attempt in range(1, retries + 2):
+        try:
+            return _unload_last(night)
+        except EpicycleError as error:
+            last = attempt > retries
+            guarding.note_fault(night, error, "leave-on-stage" if last else "retry", "unload last", attempt)
+            if last:
+                return f"a grid may be on the stage, it could not be brought home: {error}"
+            night.clock.sleep(night.protocol.recovery.retry_after_s)
+    raise AssertionError("the loop above returns")
+
+
+def _unload_last(night: Night) -> str:
+    here = night.column.loaded()
+    if here is None:
+        return "every grid is in its slot"
+    night.journal.step(
+        "unload last", "unload", lambda _: night.column.unload(), lambda entry, _: _said_home(entry, here)
+    )
+    slot = night.column.loaded()
     return "every grid is in its slot" if slot is None else f"the grid of slot {slot} is on the stage"
 
 

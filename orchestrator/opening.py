@@ -79,7 +79,7 @@ def begin(
     folder = _usable(folder)
     record = record_in(folder)
     clock = _clock(protocol, settings.start)
-    engine = create_record(record)
+    engine = open_writer(record) if record.exists() else create_record(record)
     try:
         with hold(engine, record, _beats(clock)) as lease:
             _enter_session(engine, protocol, cassette, seed, clock)
@@ -119,7 +119,9 @@ def _refuse_finished(record: Path) -> None:
     engine = open_reader(record)
     try:
         with OrmSession(engine) as db:
-            session = db.scalars(select(models.Session)).one()
+            session = db.scalars(select(models.Session)).first()
+            if session is None:
+                raise BadInput(f"{record}: no night was begun in this record; begin one with `epicycle run`")
             if session.phase == Phase.FINISHED:
                 raise NightOver(
                     f"{record}: this night is finished ({session.outcome}); its report is all there is to make"
@@ -157,11 +159,23 @@ def _usable(folder: Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise BadInput(f"{folder} cannot be written to ({error.strerror}); give another folder with --out") from None
-    if record_in(folder).exists():
+    if _holds_night(record_in(folder)):
         raise BadInput(
             f"{folder} holds a night already; go on with `epicycle resume {record_in(folder)}`, or give another folder"
         )
     return folder
+
+
+def _holds_night(record: Path) -> bool:
+    """Whether a night was begun here; a record made and cut off before its first word is as good as none."""
+    if not record.exists():
+        return False
+    engine = open_reader(record)
+    try:
+        with OrmSession(engine) as db:
+            return db.scalars(select(models.Session.id)).first() is not None
+    finally:
+        engine.dispose()
 
 
 def _enter_session(engine: Engine, protocol: ScreeningProtocol, cassette: Cassette, seed: int, clock: Clock) -> None:
