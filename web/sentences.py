@@ -217,9 +217,9 @@ def why(ranked: RankedGrid) -> str:
 
 
 def blame(grid: GridSummary) -> str:
-    """Count what was wrong with exposures that are not usable: ``4 ice too thick, 1 off focus``."""
+    """Count what was wrong with exposures that are not usable: ``ice too thick (4), off focus (1)``."""
     worst = Counter(grid.flags).most_common(3)
-    return ", ".join(f"{times} {BLAME.get(flag, flag.replace('-', ' '))}" for flag, times in worst)
+    return ", ".join(f"{BLAME.get(flag, flag.replace('-', ' '))} ({times})" for flag, times in worst)
 
 
 def _look(grid: GridSummary) -> str:

@@ -67,24 +67,22 @@ class Painter:
             self._session()
             for slot, wanted in self.night.slots.items():
                 self._grid(slot, wanted)
-            for slot, kind, message, recovery in self.night.faults:
-                grid = None if slot is None else self.grids[slot].id
-                self._add(
-                    m.Fault(
-                        session_id=1,
-                        at=START + timedelta(minutes=40 + 60 * (slot or 1)),
-                        grid_id=grid,
-                        kind=kind,
-                        message=message,
-                        recovery=recovery,
-                        step_key=f"{kind} {slot}",
-                    )
-                )
+            for fault in self.night.faults:
+                self._fault(*fault)
             if self.night.run_status == "finished":
                 self.session.finished_at, self.session.phase = self.now, "finished"
             db.commit()
         self.engine.dispose()
         return self.folder / "night.db"
+
+    def _fault(self, slot: int | None, kind: str, message: str, recovery: str) -> None:
+        grid = None if slot is None else self.grids[slot].id
+        words = {"kind": kind, "message": message, "recovery": recovery, "step_key": f"{kind} {slot}"}
+        self._add(m.Fault(session_id=1, at=self.now, grid_id=grid, **words))
+        self._say("failed", f"{kind}: {message} → {recovery}", grid)
+
+    def _say(self, kind: str, text: str, grid_id: int | None = None) -> None:
+        self._add(m.Event(session_id=1, at=self.now, kind=kind, text=text, grid_id=grid_id))
 
     def _add(self, row: Any) -> Any:
         self.db.add(row)
@@ -126,7 +124,7 @@ class Painter:
             )
         )
         self.now += took
-        self._add(m.Event(session_id=1, at=self.now, kind=f"{kind}_done", text=f"{kind}: {key}", grid_id=of))
+        self._say({"load": "grid_loaded"}.get(kind, "moved_on"), f"{kind}: {key}", of)
 
     def _grid(self, slot: int, wanted: Slot) -> None:
         grid = self._add(
@@ -176,6 +174,7 @@ class Painter:
                 rows_px=rows,
                 cols_px=cols,
                 taken_at=self.now,
+                dose_e_per_a2=None if kind == "picture" else 0.2,
                 **more,
             )
         )
@@ -253,6 +252,7 @@ class Painter:
                 summary=f"{len(taken)} of {len(offered)} {question}, one from each group",
             )
         )
+        self._say(f"{question}_chosen", f"{len(taken)} of {len(offered)} {question}", None)
 
     def _square(self, grid: m.Grid, square: m.Square, wanted: Slot, order: int) -> None:
         self._step("square", grid, 45, f"grid {grid.id} square {square.number} survey")
@@ -353,6 +353,7 @@ class Painter:
         self._step("expose", grid, 8, f"hole {hole.id} expose")
         if pending:
             return
+        self._say("exposure_judged", f"exposure {shot.number}: {'usable' if usable else 'not usable'}", grid.id)
         values = {
             "fit_resolution_a": wanted.resolution_a * self.rng.lognormal(0, 0.12) * (1 if usable else 1.9),
             "ice_nm": wanted.ice_nm * self.rng.lognormal(0, 0.2) * (1 if usable else 1.5),

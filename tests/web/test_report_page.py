@@ -97,16 +97,9 @@ def test_first_screen_says_what_the_database_says(ordinary: Path) -> None:
                JOIN grid g ON g.id = s.grid_id WHERE g.slot = ? AND e.status = 'done'"""
     for slot in (1, 2, 6):
         total, usable = db.execute(f"SELECT count(*), sum(e.usable) {of}", (slot,)).fetchone()
-        fits, ice = (
-            [
-                row[0]
-                for row in db.execute(
-                    f"SELECT value FROM measure WHERE of_kind = 'exposure' AND name = ? AND of_id IN (SELECT e.id {of})",
-                    (name, slot),
-                )
-            ]
-            for name in ("fit_resolution_a", "ice_nm")
-        )
+        measured = f"SELECT value FROM measure WHERE of_kind = 'exposure' AND name = ? AND of_id IN (SELECT e.id {of})"
+        fits = [value for (value,) in db.execute(measured, ("fit_resolution_a", slot))]
+        ice = [value for (value,) in db.execute(measured, ("ice_nm", slot))]
         said = shown[slot].text
         assert f"usable {usable} of {total} " in said
         assert f"{min(fits):.1f}, {median(fits):.1f} Å" in said

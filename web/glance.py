@@ -1,0 +1,75 @@
+"""The night at a glance, kept up to date cheaply: what live view and status show.
+
+The one line of where it is costs a few counts and is read whenever something happened; the cassette costs a pass over
+squares and exposures and is read seldom enough to stay within its share of the processor.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine
+
+from ..db import views
+from ..db.views import EventView, NightStatus, RankedGrid
+
+REMEMBERED = 50
+"""Faults and decisions kept for display."""
+SHARE = 0.02
+"""How much of one processor reading may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What is known now. Grids by slot; faults and decisions as the events that told of them, the latest last."""
+
+    status: NightStatus
+    cassette: tuple[RankedGrid, ...]
+    faults: tuple[EventView, ...]
+    decisions: tuple[EventView, ...]
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Reads the record of a night again and again."""
+
+    reader: Engine
+    timer: Callable[[], float] = time.perf_counter
+    _seen: int = 0
+    _last: Glance | None = None
+    _cassette: tuple[RankedGrid, ...] = ()
+    _cassette_upto: int = -1
+    _next_cassette: float = 0.0
+    _faults: deque[EventView] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _decisions: deque[EventView] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def look(self) -> Glance:
+        """Read what is new; answers the same glance again while nothing happens."""
+        with views.connected(self.reader) as connection:
+            news = views.events(connection, after=self._seen)
+            if self._last is not None and not news and not self._stale:
+                return self._last
+            self._take(news)
+            if self._stale:
+                began = self.timer()
+                self._cassette = tuple(sorted(views.rank(connection), key=lambda ranked: ranked.grid.slot))
+                self._cassette_upto = self._seen
+                self._next_cassette = began + (self.timer() - began) / SHARE
+            status = views.night_status(connection)
+        self._last = Glance(status, self._cassette, tuple(self._faults), tuple(self._decisions))
+        return self._last
+
+    @property
+    def _stale(self) -> bool:
+        """Whether the cassette may be read again and something happened since it was."""
+        behind = self._last is None or self._cassette_upto < self._seen
+        return behind and self.timer() >= self._next_cassette
+
+    def _take(self, news: Iterable[EventView]) -> None:
+        for event in news:
+            self._seen = event.id
+            if event.kind == "failed":
+                self._faults.append(event)
+            elif event.kind.endswith("_chosen"):
+                self._decisions.append(event)
