@@ -8,6 +8,7 @@ no time of their own: in a recording their time is part of the next image's.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from math import hypot
 from typing import Any, Literal
 
 from pydantic import Field
@@ -171,7 +172,13 @@ class ReplayMicroscope:
         self.shift_image(ImageShift())
 
     def shift_image(self, shift: ImageShift) -> None:
-        """Set the image shift."""
+        """Set the image shift; raises `StageLimit` beyond what the recording needed."""
+        limit_um = self._capabilities.image_shift_limit_um
+        if not hypot(shift.x_um, shift.y_um) <= limit_um:
+            raise StageLimit(
+                f"an image shift of ({shift.x_um:.2f}, {shift.y_um:.2f}) µm is beyond the {limit_um:.1f} µm of this "
+                "recording; move the stage"
+            )
         self._ledger.enter(shift=asdict(shift))
 
     def set_defocus(self, defocus_um: float) -> None:
@@ -210,10 +217,12 @@ class ReplayMicroscope:
         Raises
         ------
         NotRecorded
-            When nobody took such an image here, or the exposure here was had already.
+            When nobody took such an image here, or the exposure here or of this name was had already.
         """
         if self.loaded() is None:
             raise NotRecorded(f"no image {name}: the recorded grid is not on the stage; load slot {self._slot} first")
+        if shot.preset.level == "exposure" and self.stored(name) is not None:
+            raise NotRecorded(f"{name} is an exposure that was had already; it is not had twice")
         acts = self._ledger.acts
         found = self._register.find(shot.preset.level, *self._aim(), had=acts)
         due = [*(bill for bill in found.before if not acts[bill.key]), found.bill]

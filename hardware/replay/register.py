@@ -6,7 +6,7 @@ the recorder's clock but added up from bills: one for each tile, square, hole-le
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from math import hypot, inf
+from math import hypot, inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -159,12 +159,12 @@ class Register:
 
     def _group_at(self, x_um: float, y_um: float) -> _Group | None:
         """Give the group whose hole-level image shows a place, nearest to that image's middle or its exposures'."""
-        reach_um = self.session.reach_um("hl")
+        corner_um = sqrt(2) * self.session.reach_um("hl")
         best, distance = None, inf
         for at in self._groups:
-            off_x, off_y = at.group.x_um - x_um, at.group.y_um - y_um
-            its = min(hypot(off_x, off_y), hypot(at.middle[0] - x_um, at.middle[1] - y_um))
-            if max(abs(off_x), abs(off_y)) <= reach_um and its < distance:
+            off_um = hypot(at.group.x_um - x_um, at.group.y_um - y_um)
+            its = min(off_um, hypot(at.middle[0] - x_um, at.middle[1] - y_um))
+            if off_um <= corner_um and its < distance:
                 best, distance = at, its
         return best
 

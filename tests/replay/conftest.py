@@ -107,6 +107,12 @@ def patch_of(recording: Recording, view: str, first: int, count: int, gaps: Sequ
 
 
 @pytest.fixture
+def recording() -> Recording:
+    """An empty recording, to be filled."""
+    return Recording()
+
+
+@pytest.fixture
 def awkward() -> Recording:
     """A recording in which squares are surveyed ahead, left and returned to, retaken, focused or not, or never shot.
 
