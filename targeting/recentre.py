@@ -6,6 +6,7 @@ smaller one where a lattice makes several equal. Holes that were missed or inven
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial import KDTree
 
 from ..protocols.errors import BadInput
 from .points import Points, as_points, distances
@@ -68,7 +69,7 @@ def _pitch(expected: Points, found: Points, otherwise: float) -> float:
 
 def _elected(proposals: Points, tolerance: float) -> Points:
     """Give the proposal with the most others about it; among nearly as good ones the shortest."""
-    votes = (distances(proposals, proposals) <= tolerance).sum(axis=1)
+    votes = np.asarray(KDTree(proposals).query_ball_point(proposals, tolerance, return_length=True))
     good = proposals[votes >= _AS_MANY * votes.max()]
     shortest: Points = good[int(np.argmin(np.hypot(good[:, 0], good[:, 1])))]
     return shortest
