@@ -73,19 +73,18 @@ class VirtualClock:
     """A clock that stands still until somebody sleeps.
 
     Only one party sleeps at a time: the engine, or the microscope's thread while the engine waits for it in `watch`. A
-    call that would sleep past its deadline stops the clock there and stays blocked, as a hung instrument does, until it is
-    abandoned.
+    call that would sleep past its deadline stops the clock there and stays blocked, as a hung instrument does, until it
+    is abandoned.
     """
 
     virtual = True
     WALL_LIMIT_S = 300.0
 
-    def __init__(self, start: datetime, on_tick: Callable[[datetime], None] | None = None) -> None:
+    def __init__(self, start: datetime) -> None:
         self._now = start
         self._limit: datetime | None = None
         self._hung = threading.Event()
         self._abandoned = threading.Event()
-        self._on_tick = on_tick
 
     def now(self) -> datetime:
         """Give the present virtual time, UTC."""
@@ -102,8 +101,6 @@ class VirtualClock:
             abandoned.wait()
             raise Abandoned
         self._now = until
-        if self._on_tick is not None:
-            self._on_tick(until)
 
     def linger(self, seconds: float) -> None:
         """Wait in real time: a person has no virtual clock."""

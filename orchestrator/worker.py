@@ -13,7 +13,7 @@ from ..files.mrc import read_image, write_mrc
 from ..hardware.records import Affine, Image
 from ..imaging.recorded import judge_recorded
 from ..imaging.records import MicrographVerdict, Reregistration
-from ..imaging.registration import reregister
+from ..imaging.reload import reregister
 from ..imaging.stitching import stitch
 from ..imaging.verdict import judge
 from . import plugins

@@ -1,7 +1,7 @@
 """Kill a small night at its trigger points, one after another, resume it, and look whether the record is sound.
 
 Run as a program, since every night needs a process of its own to be killed: ``crash_everywhere.py FOLDER FIRST STEP
-LAST`` prints one line of JSON per point. Children are forked from a warm parent, so that a point costs a night and no imports.
+LAST`` prints one line of JSON per point. Children are forked from a warm parent: a point costs a night and no imports.
 """
 
 import json

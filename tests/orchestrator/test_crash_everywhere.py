@@ -1,0 +1,51 @@
+"""A small night killed at its trigger points and resumed: every third, or all with EPICYCLE_EVERY_POINT=1."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+STEP = 1 if os.environ.get("EPICYCLE_EVERY_POINT") else 3
+SHARES = 6
+
+
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_a_night_killed_anywhere_is_resumed_and_sound(tmp_path: Path, share: int) -> None:
+    program = [sys.executable, str(HERE / "crash_everywhere.py"), str(tmp_path)]
+    first, step = 1 + share * STEP, SHARES * STEP
+    ended = subprocess.run(
+        [*program, str(first), str(step), "100000"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert lines[-1].get("past_the_end"), lines[-1]
+    points = [line for line in lines if "point" in line and "past_the_end" not in line]
+    assert len(points) > 5
+    unsound = [line for line in points if not _sound(line)]
+    assert not unsound, unsound[:3]
+
+
+def _sound(line: dict) -> bool:
+    return (
+        line["killed"] == 77
+        and line["resumed"] == 0
+        and line["finished"]
+        and line["unfinished_grids"] == 0
+        and line["intended"] == 0
+        and line["lost"] <= 1
+        and line["integrity"] == "ok"
+        and not line["differences"]
+        and line["most_exposures_of_a_name"] <= 1
+        and line["most_exposures_of_a_hole"] <= 1
+        and all(loads == 1 for loads in line["loads"].values())
+        and not line["unrecorded_images"]
+    )
