@@ -25,7 +25,7 @@ from epicycle.db.lease import holder
 from epicycle.detectors.drawing import draw_holes, draw_squares
 from epicycle.detectors.output import holes_json, squares_json
 from epicycle.files.mrc import read_image
-from epicycle.hardware import simulator
+from epicycle.hardware.simulator import DEMO_CASSETTE, DEMO_OPTIONS
 from epicycle.hardware.records import Image
 from epicycle.orchestrator import fitness, plugins
 from epicycle.orchestrator.duties import on_duty
@@ -51,7 +51,6 @@ detect_app = typer.Typer(help="The detectors on your own image.", no_args_is_hel
 app.add_typer(protocols_app, name="protocols")
 app.add_typer(detect_app, name="detect")
 
-DEMO_CASSETTE = Path(simulator.__file__).parent / "cassettes" / "demo.yaml"
 SIMULATED_START = datetime(2026, 1, 5, 18, 0, tzinfo=UTC)
 """A simulated night begins here unless told otherwise, so that the same seed gives the same record on any day."""
 
@@ -110,7 +109,7 @@ def resume(
 def _demonstration() -> tuple[ScreeningProtocol, Cassette]:
     """Give the protocol and the cassette of the demonstration: every mishap of a bad night, rehearsed."""
     plan = read_protocol("screening-fast").model_dump(mode="json")
-    plan["microscope"] = {"use": "sim", "options": {"profile": "demo-2k", "world": "demo-world"}}
+    plan["microscope"] = {"use": "sim", "options": dict(DEMO_OPTIONS)}
     plan["rehearsal"] = {"analysis_crashes": [5]}
     plan["analysis"]["mean_free_path_nm"] = 235.0
     return ScreeningProtocol.model_validate(plan), read_cassette(DEMO_CASSETTE)

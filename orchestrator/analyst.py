@@ -72,7 +72,7 @@ class Analyst:
         AnalysisFailed
             It crashed, raised or timed out, and did so again when run alone.
         """
-        future = self._pool.submit(call, *args)
+        future = self._submit(call, args)
         if self._clock.virtual:
             self._clock.sleep(latency_s)
         return self._answer(call, args, future)  # type: ignore[no-any-return]
@@ -81,7 +81,7 @@ class Analyst:
         """Start an analysis beside the night; ``number`` is its place in shot order."""
         work = _crash if number in self._crashes else call
         due_at = since + timedelta(seconds=latency_s)
-        self._pending[number] = Pending(number, due_at, work, args, self._pool.submit(work, *args))
+        self._pending[number] = Pending(number, due_at, work, args, self._submit(work, args))
 
     def collect(self) -> Iterator[Judged]:
         """Give the analyses that are due, in shot order; stops at the first that is not."""
@@ -99,6 +99,14 @@ class Analyst:
             if self._clock.virtual and wait_s > 0:
                 self._clock.sleep(wait_s)
             yield self._judged(pending)
+
+    def _submit(self, call: Callable[..., T], args: tuple[Any, ...]) -> "Future[T]":
+        """Hand work to the pool; one that an earlier analysis has broken is replaced first."""
+        try:
+            return self._pool.submit(call, *args)
+        except BrokenProcessPool:
+            self._restart_pool()
+            return self._pool.submit(call, *args)
 
     def _due(self, pending: Pending) -> bool:
         return self._clock.now() >= pending.due_at if self._clock.virtual else pending.future.done()

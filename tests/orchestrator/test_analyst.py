@@ -73,6 +73,17 @@ def test_a_worker_that_dies_takes_nobody_with_it():
     analyst.close()
 
 
+def test_a_pool_broken_meanwhile_is_replaced_when_work_comes():
+    analyst = Analyst(VirtualClock(START), workers=1, timeout_s=30.0)
+    analyst.begin(1, die, 1, latency_s=1.0, since=analyst._clock.now())
+    deadline = time.monotonic() + 30
+    while not analyst._pending[1].future.done() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert analyst.now(double, 4, latency_s=1.0) == 8
+    assert [j.answer for j in analyst.drain()] == [None]
+    analyst.close()
+
+
 def test_an_analysis_that_does_not_end_is_given_up():
     analyst = Analyst(VirtualClock(START), workers=1, timeout_s=1.0)
     with pytest.raises(AnalysisFailed):
