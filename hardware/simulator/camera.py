@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +22,16 @@ from .instrument import Instrument
 from .lens import Aberrations, wavelength_a
 from .memory import Dose
 from .render_survey import Light, Paths
-from .specimen import Layers, View, lay_out
+from .specimen import Layers, Stain, View, lay_out
 from .world import GridWorld
 
 COARSE = 16
 """At exposure level ice and film are worked out on every so-many-th pixel."""
 
 PARTICLE_CELL_UM = 0.05
+
+MARK_REACH_UM = 5.0
+"""The mark of an exposure reaches no further from its centre."""
 
 
 def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
@@ -51,8 +54,9 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
         instrument.state.preset = preset
         instrument.spend(instrument.profile.times.preset, "preset")
     begun = instrument.clock.now()
+    marks = instrument.stains()
     dose = give_dose(instrument, preset, name, preset.dose_e_per_a2)
-    pixels = _render(instrument, shot, begun)
+    pixels = _render(instrument, shot, begun, marks)
     instrument.clock.sleep(preset.exposure_s)
     instrument.spend(instrument.profile.times.acquire[preset.level], "acquire")
     if "camera-timeout" in instrument.striking:
@@ -86,18 +90,18 @@ def give_dose(instrument: Instrument, preset: Preset, name: str, dose: float) ->
     return given
 
 
-def _render(instrument: Instrument, shot: Shot, at: datetime) -> NDArray[Any]:
+def _render(instrument: Instrument, shot: Shot, at: datetime, marks: Sequence[Stain]) -> NDArray[Any]:
     if shot.preset.level in ("atlas", "square", "hole"):
-        return _survey(instrument, shot.preset, at)
-    frames = _movie(instrument, shot.preset, at)
+        return _survey(instrument, shot.preset, at, marks)
+    frames = _movie(instrument, shot.preset, at, marks)
     if shot.save_frames and len(frames) > 1:
         return frames.astype(np.int8) if frames.max() <= 127 else frames
     return np.asarray(frames.sum(axis=0, dtype=np.int16) if len(frames) > 1 else frames[0])
 
 
-def _survey(instrument: Instrument, preset: Preset, at: datetime) -> NDArray[np.int16]:
+def _survey(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> NDArray[np.int16]:
     view, camera = instrument.view(preset, at), instrument.profile.camera
-    layers = _layers(instrument, view, stained=preset.level != "atlas")
+    layers = _layers(instrument, view, marks)
     defocus = instrument.true_defocus_um(instrument.looked_at(at, preset), at)
     through = render_survey.transmitted(
         layers, *_matter(instrument), defocus, view.pixel_um, instrument.profile.optics.voltage_kv
@@ -107,12 +111,12 @@ def _survey(instrument: Instrument, preset: Preset, at: datetime) -> NDArray[np.
     return render_survey.counted(electrons, camera, instrument.rng("pixels"))
 
 
-def _movie(instrument: Instrument, preset: Preset, at: datetime) -> NDArray[np.int16]:
+def _movie(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> NDArray[np.int16]:
     shape = (preset.rows_px, preset.cols_px)
     view, camera = instrument.view(preset, at), instrument.profile.camera
     coarse = View(view.to_grid * [COARSE, COARSE, 1.0], -(-shape[0] // COARSE), -(-shape[1] // COARSE))
     coarse.to_grid[:, 2] += view.to_grid[:, :2].sum(axis=1) * (COARSE - 1) / 2
-    layers = _layers(instrument, coarse, stained=True)
+    layers = _layers(instrument, coarse, marks)
     paths, gold = _matter(instrument)
     through = render_survey.transmitted(layers, paths, gold, 0.0, view.pixel_um, instrument.profile.optics.voltage_kv)
     rng = instrument.rng("pixels")
@@ -131,7 +135,7 @@ def _movie(instrument: Instrument, preset: Preset, at: datetime) -> NDArray[np.i
     envelope = instrument.profile.optics.source_b_a2 + (world.spec.b_a2 if world else 0.0)
     pixel_a = view.pixel_um * 1e4
     spectrum = render_exposure.exit_spectrum(scene, optics, envelope, shape, pixel_a, rng)
-    path = _path_px(instrument, preset, at, pixel_a, rng)
+    path = path_px(instrument, preset, at, pixel_a, rng)
     return render_exposure.frames_of(spectrum, scene, path, shape, camera.dark_e_per_px, rng)
 
 
@@ -143,23 +147,15 @@ def _plain(layer: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.flo
     return render_exposure.enlarged(layer, shape)
 
 
-def _layers(instrument: Instrument, view: View, *, stained: bool) -> Layers:
+def _layers(instrument: Instrument, view: View, marks: Sequence[Stain]) -> Layers:
     world = instrument.world
     if world is None:
         nothing = np.zeros((view.rows, view.cols), np.float32)
         return Layers(nothing, nothing.copy(), np.ones_like(nothing))
-    return lay_out(world, view, _near(instrument, view) if stained else ())
-
-
-def _near(instrument: Instrument, view: View) -> list[Any]:
     corners = view.corners
-    low, high = corners.min(axis=0) - 5.0, corners.max(axis=0) + 5.0
-    # The dose of this very shot is in the ledger already; its mark shows from the next image on.
-    stains = instrument.stains()
-    last = instrument.doses[-1] if instrument.doses else None
-    if last is not None and last.dose_e_per_a2 >= 5.0 and last.slot == instrument.state.on_stage:
-        stains = stains[:-1]
-    return [s for s in stains if low[0] <= s.x_um <= high[0] and low[1] <= s.y_um <= high[1]]
+    low, high = corners.min(axis=0) - MARK_REACH_UM, corners.max(axis=0) + MARK_REACH_UM
+    seen = [mark for mark in marks if low[0] <= mark.x_um <= high[0] and low[1] <= mark.y_um <= high[1]]
+    return lay_out(world, view, seen)
 
 
 def _matter(instrument: Instrument) -> tuple[Paths, bool]:
@@ -194,10 +190,10 @@ def _aberrations(instrument: Instrument, preset: Preset, at: datetime) -> Aberra
     )
 
 
-def _path_px(
+def path_px(
     instrument: Instrument, preset: Preset, at: datetime, pixel_a: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Follow the specimen over the frames' edges: the beam's own doing, the stage's drift, the shaking of a fill."""
+    """Follow the specimen over the frames' edges, in pixels: the beam's doing, the stage's drift, a fill's shaking."""
     path = render_exposure.induced_path_px(preset.frames, preset.dose_e_per_a2, pixel_a, rng)
     state, dewars = instrument.state, instrument.profile.dewars
     times = np.linspace(0, preset.exposure_s, preset.frames + 1)

@@ -222,10 +222,12 @@ def read_yaml(name_or_file: str, folder: str) -> Any:
 
 
 def first_complaint(error: ValidationError) -> str:
-    """Put the first thing a model complains of into one phrase."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "it"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    """Put what a model complains of into one phrase; of several complaints the one about the innermost part."""
+    deepest = max(error.errors(), key=lambda found: len(found["loc"]))
+    names = [str(part) for part in deepest["loc"]]
+    where = ".".join(name for name in names if name.isdigit() or (name.islower() and "[" not in name)) or "it"
+    given = f" (given: {deepest['input']!r})" if not isinstance(deepest["input"], dict | list) else ""
+    return f"{where}: {deepest['msg'].removeprefix('Value error, ')}{given}"
 
 
 def _numbers(tree: Any, name: str = "") -> list[str]:

@@ -6,7 +6,7 @@ Nothing that decides or detects may import this; an import contract says so.
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +142,7 @@ def square_of(world: GridWorld, i: int, j: int) -> TrueSquare:
     return TrueSquare(i, j, float(centre[0]), float(centre[1]), kind, found)
 
 
-def grid_of(world: GridWorld, squares: int = 60) -> TrueGrid:
+def grid_of(world: GridWorld, squares: int = 40) -> TrueGrid:
     """Summarise a grid over its squares next to the centre."""
     reach = math.ceil(math.sqrt(squares)) + 1
     near = sorted(
@@ -175,25 +175,22 @@ def _holes(world: GridWorld, corners: Floats, square: tuple[int, int]) -> list[T
     own = world.squares_at(holes.x_um, holes.y_um)
     edge = world.bar_distance_um(holes.x_um, holes.y_um, own) + holes.radius_um
     inside = (own.i == square[0]) & (own.j == square[1]) & (edge < 0)
-    ice = world.ice_nm(holes.x_um, holes.y_um) * holes.factor * (1 - world.lens)
-    spoilt = _spoilt(world, square, holes) | (own.kind == SquareKind.EMPTY)
+    a, b, x, y, radius, factor = (getattr(holes, part.name)[inside] for part in fields(Holes))
+    ice = world.ice_nm(x, y) * factor * (1 - world.lens)
+    spoilt = _spoilt(world, square, np.stack([x, y], axis=-1)) | (own.kind[inside] == SquareKind.EMPTY)
     reached = np.where(spoilt, math.inf, resolution_a(ice, world.spec.b_a2))
-    table = np.stack([holes.a, holes.b, holes.x_um, holes.y_um, holes.radius_um, ice, reached], axis=-1)[inside]
-    return [TrueHole(int(a), int(b), *map(float, rest)) for a, b, *rest in table]
+    table = np.stack([a, b, x, y, radius, ice, reached], axis=-1)
+    return [TrueHole(int(first), int(second), *map(float, rest)) for first, second, *rest in table]
 
 
-def _spoilt(world: GridWorld, square: tuple[int, int], holes: Holes) -> NDArray[np.bool_]:
-    """Whether a tear or dirt takes the middle of a hole."""
+def _spoilt(world: GridWorld, square: tuple[int, int], places: Floats) -> NDArray[np.bool_]:
+    """Whether a tear or dirt takes the middle of the holes at these places (n, 2)."""
     defects = world.defects(*square)
-    places = np.stack([holes.x_um, holes.y_um], axis=-1)
-    spoilt = np.zeros(holes.x_um.shape, bool)
+    away = np.linalg.norm(places[:, None] - defects.dirt.middle_um, axis=-1)
+    spoilt = (away < defects.dirt.radius_um + 0.2).any(axis=1)
     for tear in defects.tears:
-        near = np.abs(places - tear.outline_um.mean(axis=0)).max(axis=-1) < np.ptp(tear.outline_um, axis=0).max()
-        for index in zip(*np.nonzero(near), strict=True):
-            spoilt[index] |= tear.holds(*places[index])
-    for middle, radius in zip(defects.dirt.middle_um, defects.dirt.radius_um, strict=True):
-        spoilt |= np.hypot(*(places - middle).transpose(2, 0, 1)) < radius + 0.2
-    return spoilt
+        spoilt |= [tear.holds(*place) for place in places]
+    return np.asarray(spoilt)
 
 
 def resolution_a(ice_nm: Floats, b_a2: float) -> Floats:
