@@ -4,6 +4,9 @@ The server keeps its own locks and its own copies; what is checked here is what 
 record is there, is ours, and of a schema we know.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import URL, Engine, create_engine, inspect, select, table
 from sqlalchemy import column as named
 from sqlalchemy.exc import NoSuchModuleError, OperationalError
@@ -18,12 +21,11 @@ OUR_TABLES = frozenset({"alembic_version", "session", "event", "step"})
 
 def create_on_server(url: URL) -> Engine:
     """Make an empty record; raises `RecordExists` when the database holds one, or tables of the same names."""
-    engine = _engine(url)
-    if taken := OUR_TABLES & _tables(url, engine):
-        raise RecordExists(
-            f"{_shown(url)} holds a record or other tables named {', '.join(sorted(taken))}; name another."
-        )
-    return _upgraded(engine)
+    with _engine(url) as engine:
+        if taken := OUR_TABLES & _tables(url, engine):
+            names = ", ".join(sorted(taken))
+            raise RecordExists(f"{_shown(url)} holds a record, or other tables named {names}; name another database.")
+        return _upgraded(engine)
 
 
 def open_on_server(url: URL, *, writing: bool) -> Engine:
@@ -34,7 +36,18 @@ def open_on_server(url: URL, *, writing: bool) -> Engine:
     RecordMissing, RecordCorrupt, RecordNewer, RecordOlder, RecordNotReadable
         See `db.errors`.
     """
-    engine = _engine(url)
+    with _engine(url) as engine:
+        revision = _revision(url, engine)
+        if writing:
+            return _upgraded(engine)
+        if revision != schema.head():
+            raise RecordOlder(f"{_shown(url)} is of schema {revision}, older than {schema.head()}; resume it once.")
+        if url.get_backend_name() == "postgresql":
+            return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        return engine
+
+
+def _revision(url: URL, engine: Engine) -> str:
     tables = _tables(url, engine)
     if "alembic_version" not in tables:
         raise RecordMissing(f"{_shown(url)} holds no record; start one with `epicycle run`, or check the name.")
@@ -46,30 +59,30 @@ def open_on_server(url: URL, *, writing: bool) -> Engine:
         raise RecordNewer(
             f"{_shown(url)} is of schema {revision}; this program knows those up to {schema.head()}: update it."
         )
-    if writing:
-        return _upgraded(engine)
-    if revision != schema.head():
-        raise RecordOlder(f"{_shown(url)} is of schema {revision}, older than {schema.head()}; resume it once.")
-    if url.get_backend_name() == "postgresql":
-        return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return engine
+    return str(revision)
 
 
-def _engine(url: URL) -> Engine:
+@contextmanager
+def _engine(url: URL) -> Iterator[Engine]:
+    """Make an engine that is closed again when what is checked with it fails."""
     try:
-        return create_engine(url, pool_pre_ping=True, json_serializer=as_json)
+        engine = create_engine(url, pool_pre_ping=True, json_serializer=as_json)
     except (ImportError, NoSuchModuleError) as error:
         raise RecordNotReadable(
             f"{_shown(url)} needs a database driver that is not installed ({error}); for PostgreSQL: "
             "pip install psycopg, and a URL that begins with postgresql+psycopg://"
         ) from error
+    try:
+        yield engine
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def _tables(url: URL, engine: Engine) -> set[str]:
     try:
         return set(inspect(engine).get_table_names())
     except OperationalError as error:
-        engine.dispose()
         why = " ".join(str(error.orig).split())
         raise RecordNotReadable(f"{_shown(url)} does not answer ({why}); check the server and the URL.") from error
 

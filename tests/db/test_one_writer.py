@@ -26,11 +26,16 @@ from epicycle.db.connection import open_writer
 from epicycle.db.lease import hold
 
 path = Path(sys.argv[1])
-with hold(open_writer(path), path, lambda: datetime(2025, 3, 1, 18, 0, tzinfo=UTC)):
+engine = open_writer(path)
+with hold(engine, path, lambda: datetime(2025, 3, 1, 18, 0, tzinfo=UTC)):
+    hear, tell = os.pipe()
     child = os.fork() if "fork" in sys.argv else -1
     if child == 0:
+        os.write(tell, b"!")
         time.sleep(60)
         os._exit(0)
+    if child > 0:
+        os.read(hear, 1)
     print(child, flush=True)
     sys.stdin.read()
 """

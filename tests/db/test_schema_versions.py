@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import sqlite3
 import tomllib
 from contextlib import closing, redirect_stdout
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, create_engine, delete, inspect, text, update
+from sqlalchemy import CheckConstraint, delete, inspect, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as OrmSession
 
@@ -118,8 +119,9 @@ def test_migrations_run_from_wherever_the_package_is_installed(tmp_path, monkeyp
 
 def test_everything_migrations_need_is_in_the_wheel():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    for folder in (schema.FOLDER, schema.FOLDER / "versions"):
-        package = ".".join(["epicycle", *folder.relative_to(ROOT / ".").parts])
+    migrations = schema.FOLDER.resolve()
+    for folder in (migrations, migrations / "versions"):
+        package = ".".join(["epicycle", *folder.relative_to(ROOT).parts])
         assert package in declared["packages"]
         patterns = declared["package-data"].get(package, [])
         for path in folder.iterdir():
@@ -157,5 +159,5 @@ def test_failed_migration_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "upgrade", broken)
     with pytest.raises(RuntimeError, match="power cut"):
         create_record(tmp_path / "night.db")
-    with closing(create_engine(f"sqlite:///{tmp_path / 'night.db'}").raw_connection()) as raw:
+    with closing(sqlite3.connect(tmp_path / "night.db")) as raw:
         assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []

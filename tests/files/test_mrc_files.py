@@ -14,6 +14,9 @@ from hypothesis.extra.numpy import arrays
 from epicycle.files import mrc
 from epicycle.files.mrc import BadImage, read_frames, read_image, read_metadata, write_mrc
 
+pytestmark = pytest.mark.filterwarnings("ignore:Setting the .* on a NumPy array:DeprecationWarning")
+"""mrcfile, which checks us here, does what later versions of numpy frown on."""
+
 IMAGES = Path(__file__).parents[2].parent / "shared" / "data" / "images"
 
 
