@@ -225,14 +225,15 @@ def stand_at_group(night: Night, grid: models.Grid, square: models.Square) -> No
     only the offset is measured again.
     """
     group = night.group()
-    if group.image_id is None or group.status != "centred":
+    if group.status != "centred":
         return
     with night.journal.read() as db:
-        image = db.get_one(models.ImageRow, group.image_id)
+        image = None if group.image_id is None else db.get_one(models.ImageRow, group.image_id)
         holes_left = remaining.next_hole(db, group.id)
     if holes_left is None:
         return
-    x_um, y_um, _ = image.scope["stage_um"]
+    there = place_of(night, grid, square, group)
+    x_um, y_um = (there.x_um, there.y_um) if image is None else image.scope["stage_um"][:2]
     stage = night.column.position()
     if math.hypot(stage.x_um - x_um, stage.y_um - y_um) < 0.5:
         return

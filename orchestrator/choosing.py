@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import func, select
@@ -9,8 +10,9 @@ from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import Entry
-from ..policies.records import Choice, Offer
-from ..protocols.screening import ScreeningProtocol
+from ..policies.records import Choice, Limits, Offer
+from ..policies.sampling import groups_in_order
+from ..protocols.screening import HolePlan
 from ..targeting.defocus import rolling_defocus
 from ..targeting.groups import group_holes
 from ..targeting.records import Group
@@ -28,25 +30,20 @@ Move = tuple[Phase, str]
 
 def choose_squares(night: Night) -> Move:
     """Choose which squares of this grid to visit in this pass, and in which order."""
-    grid, plan = night.grid(), night.plan
+    grid, wanted = night.grid(), night.plan.squares
     with night.journal.read() as db:
         squares = [s for s in remaining.squares_of(db, grid.id) if s.status == "found"]
-    barred = {s.id: why for s in squares if (why := _square_barred(s, plan))}
-    offers = [_square_offer(s) for s in squares if s.id not in barred]
     by_id = {s.id: s for s in squares}
 
-    def record(entry: Entry, choice: Choice) -> None:
+    def record(entry: Entry, choice: Choice) -> Choice:
         chosen = [by_id[n] for n in choice.chosen]
+        places = [(s.stage_x_um, s.stage_y_um) for s in chosen]
         planned = all("order" in s.features for s in chosen)
-        order = (
-            range(len(chosen))
-            if planned
-            else shortest_route([(s.stage_x_um, s.stage_y_um) for s in chosen], (0.0, 0.0))
-        )
-        for visit, index in enumerate(order):
+        for visit, index in enumerate(range(len(chosen)) if planned else shortest_route(places)):
             row = entry.db.get_one(models.Square, chosen[index].id)
             row.status, row.visit_order, row.pass_number = "chosen", visit, night.me.pass_number
             row.reason = choice.reasons.get(row.id, "")
+        return choice
 
     decide(
         night,
@@ -54,10 +51,10 @@ def choose_squares(night: Night) -> Move:
         of_kind="grid",
         of_id=grid.id,
         label=f"slot {grid.slot}",
-        choice=plan.squares.policy,
-        offers=offers,
-        barred=barred,
-        want=plan.squares.per_grid,
+        choice=wanted.policy,
+        offers=[_square_offer(s) for s in squares],
+        want=wanted.per_grid,
+        limits=Limits(wanted.minimum_score, wanted.area_min_um2, wanted.area_max_um2, wanted.groups, wanted.per_group),
         record=record,
     )
     return Phase.NEXT_SQUARE, f"the squares chosen on slot {grid.slot}"
@@ -70,37 +67,26 @@ def _square_offer(square: models.Square) -> Offer:
     )
 
 
-def _square_barred(square: models.Square, plan: ScreeningProtocol) -> str:
-    """Say why the protocol itself rules a square out; empty when it does not."""
-    wanted = plan.squares
-    if wanted.area_min_um2 is not None and square.area_um2 < wanted.area_min_um2:
-        return f"left: {square.area_um2:.0f} µm² is below the smallest area asked for, {wanted.area_min_um2:.0f}"
-    if wanted.area_max_um2 is not None and square.area_um2 > wanted.area_max_um2:
-        return f"left: {square.area_um2:.0f} µm² is above the largest area asked for, {wanted.area_max_um2:.0f}"
-    if square.score < wanted.minimum_score:
-        return f"left: score {square.score:.2f} is below the lowest asked for, {wanted.minimum_score:.2f}"
-    return ""
-
-
 # holes
 
 
 def choose_holes(night: Night) -> Move:
-    """Group the holes that can be exposed, choose among the groups, and number the visits."""
-    grid, square, plan = night.grid(), night.square(), night.plan
+    """Choose holes, group the chosen ones, take as many groups as the protocol asks for, in the policy's order."""
+    grid, square, wanted = night.grid(), night.square(), night.plan.holes
     if square.status != "surveyed":
         return Phase.NEXT_SQUARE, "the next square"
     with night.journal.read() as db:
-        holes = list(remaining.holes_of(db, square.id, "found"))
-    barred = {h.id: why for h in holes if (why := _hole_barred(h, plan))}
-    open_holes = [h for h in holes if h.id not in barred]
-    groups, ungrouped = _groups(open_holes, plan)
-    barred |= {h.id: f"left: no group of {plan.holes.minimum_bis_group} or more holes reaches it" for h in ungrouped}
-    offers = [_group_offer(square, group, open_holes) for group in groups]
-    by_centre = {offer.id: group for offer, group in zip(offers, groups, strict=True)}
+        holes = {h.id: h for h in remaining.holes_of(db, square.id, "found")}
+    grouped = wanted.bis_radius_um > 0 or _knows_groups(list(holes.values()))
 
-    def record(entry: Entry, choice: Choice) -> None:
-        _record_groups(night, entry, square, [by_centre[n] for n in choice.chosen], open_holes, choice)
+    def record(entry: Entry, choice: Choice) -> Choice:
+        chosen = [holes[n] for n in choice.chosen]
+        groups = _groups(chosen, wanted)
+        ids = [[chosen[n].id for n in group.members] for group in groups]
+        taken = groups_in_order(choice.chosen, ids, wanted.per_square)
+        carried_out = _carried_out(choice, [ids[n] for n in taken])
+        _record_groups(night, entry, square, [groups[n] for n in taken], chosen, carried_out)
+        return carried_out
 
     decide(
         night,
@@ -108,32 +94,45 @@ def choose_holes(night: Night) -> Move:
         of_kind="square",
         of_id=square.id,
         label=f"square {square.number}",
-        choice=plan.holes.policy,
-        offers=offers,
-        barred=barred,
-        want=plan.holes.per_square,
+        choice=wanted.policy,
+        offers=[_hole_offer(square, hole) for hole in holes.values()],
+        want=0 if grouped else wanted.per_square,
+        limits=Limits(minimum_score=wanted.threshold),
         record=record,
     )
     return Phase.NEXT_GROUP, f"square {square.number} of slot {grid.slot}"
 
 
-def _hole_barred(hole: models.Hole, plan: ScreeningProtocol) -> str:
-    if hole.site != "hole":
-        return f"left: the site is {hole.site}"
-    if hole.score < plan.holes.threshold:
-        return f"left: score {hole.score:.2f} is below the threshold, {plan.holes.threshold:.2f}"
-    return ""
+def _hole_offer(square: models.Square, hole: models.Hole) -> Offer:
+    middle_x, middle_y = square.stage_x_um + square.correction_x_um, square.stage_y_um + square.correction_y_um
+    distance_um = math.hypot(hole.stage_x_um - middle_x, hole.stage_y_um - middle_y)
+    features = {**hole.features, "radius_um": hole.radius_um, "distance_um": distance_um}
+    if hole.ice_nm is not None:
+        features["ice_nm"] = hole.ice_nm
+    return Offer(hole.id, hole.number, hole.stage_x_um, hole.stage_y_um, hole.score, hole.site, features)
 
 
-def _groups(holes: Sequence[models.Hole], plan: ScreeningProtocol) -> tuple[list[Group], list[models.Hole]]:
-    """Group by beam-image shift; a finder that knows its groups (a recorded session) is taken at its word."""
-    if holes and all("group" in h.features for h in holes):
-        return _given_groups(holes), []
+def _knows_groups(holes: Sequence[models.Hole]) -> bool:
+    """Whether the finder knows which holes belong together (a recorded session); it is taken at its word."""
+    return bool(holes) and all("group" in h.features for h in holes)
+
+
+def _groups(holes: Sequence[models.Hole], wanted: HolePlan) -> list[Group]:
+    """Group holes by beam-image shift."""
     if not holes:
-        return [], []
+        return []
+    if _knows_groups(holes):
+        return _given_groups(holes)
     places = np.array([(h.stage_x_um, h.stage_y_um) for h in holes])
-    found = group_holes(places, radius_um=plan.holes.bis_radius_um, minimum_size=plan.holes.minimum_bis_group)
-    return list(found.groups), [holes[n] for n in found.left_out]
+    return list(group_holes(places, radius_um=wanted.bis_radius_um, minimum_size=wanted.minimum_bis_group).groups)
+
+
+def _carried_out(choice: Choice, groups: Sequence[Sequence[int]]) -> Choice:
+    """Say what became of a choice of holes once groups were made of it."""
+    taken = tuple(n for group in groups for n in group)
+    left = dict.fromkeys(set(choice.chosen) - set(taken), "left: enough groups were taken before its own")
+    summary = choice.summary if not left else f"{len(groups)} groups with {len(taken)} holes; {choice.summary}"
+    return replace(choice, chosen=taken, reasons={**choice.reasons, **left}, summary=summary)
 
 
 def _given_groups(holes: Sequence[models.Hole]) -> list[Group]:
@@ -148,26 +147,6 @@ def _given_groups(holes: Sequence[models.Hole]) -> list[Group]:
     return groups
 
 
-def _group_offer(square: models.Square, group: Group, holes: Sequence[models.Hole]) -> Offer:
-    """Offer a group under the id of the hole nearest to its centre, with its members' mean features."""
-    members = [holes[n] for n in group.members]
-    centre = min(members, key=lambda h: (math.hypot(h.stage_x_um - group.x_um, h.stage_y_um - group.y_um), h.number))
-    middle_x, middle_y = square.stage_x_um + square.correction_x_um, square.stage_y_um + square.correction_y_um
-    features = {
-        "mean": float(np.mean([h.features.get("mean", 0.0) for h in members])),
-        "radius_um": float(np.mean([h.radius_um for h in members])),
-        "distance_um": math.hypot(group.x_um - middle_x, group.y_um - middle_y),
-        "size": float(len(members)),
-    }
-    ices = [h.ice_nm for h in members if h.ice_nm is not None]
-    if ices:
-        features["ice_nm"] = float(np.mean(ices))
-    if "order" in centre.features:
-        features["order"] = float(min(h.features["order"] for h in members))
-    score = float(np.mean([h.score for h in members]))
-    return Offer(centre.id, centre.number, group.x_um, group.y_um, score, centre.site, features)
-
-
 def _record_groups(
     night: Night,
     entry: Entry,
@@ -178,9 +157,9 @@ def _record_groups(
 ) -> None:
     exposure = night.plan.exposure
     count = entry.db.scalar(select(func.count()).select_from(models.BisGroup)) or 0
-    recorded = bool(holes) and all("group" in h.features for h in holes)
     start = (square.stage_x_um, square.stage_y_um)
-    order = range(len(groups)) if recorded else shortest_route([(g.x_um, g.y_um) for g in groups], start)
+    places = [(g.x_um, g.y_um) for g in groups]
+    order = range(len(groups)) if _knows_groups(holes) else shortest_route(places, start)
     for visit, index in enumerate(order):
         group = groups[index]
         defocus_um = rolling_defocus(
@@ -222,13 +201,14 @@ def choose_grids(night: Night) -> Move:
     }
     offered = sorted((o for o in offers if o.id not in barred), key=lambda o: (-o.score, o.number))
 
-    def record(entry: Entry, choice: Choice) -> None:
+    def record(entry: Entry, choice: Choice) -> Choice:
         for place, grid_id in enumerate(_stage_first(here, entry.db, choice.chosen)):
             grid = entry.db.get_one(models.Grid, grid_id)
             grid.status, grid.visit_order = "waiting", place
         row = entry.db.get_one(models.Session, night.me.id)
         row.pass_number = number
         row.grid_id = row.square_id = row.group_id = None
+        return choice
 
     decide(
         night,

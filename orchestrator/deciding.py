@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import Entry
-from ..policies.records import Choice, Offer, Outcome, Question, SessionView
+from ..policies.records import Choice, Limits, Offer, Outcome, Question, SessionView
 from ..protocols.screening import PluginChoice
 from .night import Night
 
@@ -29,20 +29,25 @@ def decide(
     label: str,
     choice: PluginChoice,
     offers: Sequence[Offer],
-    barred: Mapping[int, str],
     want: int,
-    record: Callable[[Entry, Choice], None],
+    record: Callable[[Entry, Choice], Choice],
+    limits: Limits | None = None,
+    barred: Mapping[int, str] | None = None,
 ) -> None:
-    """Ask once, record the decision with everything offered, and let ``record`` change the rows.
+    """Ask once, let ``record`` change the rows, and record the decision with everything offered.
 
     Parameters
     ----------
     offers
         What can be chosen.
-    barred
-        What the protocol itself rules out, by id, with the reason; shown in the decision, never offered.
     want
         How many; 0 is all that qualify.
+    record
+        Changes the rows; answers the choice as it was carried out (grouping may leave some of it).
+    limits
+        What the protocol asks of every choice on this level.
+    barred
+        What was ruled out before, by id, with the reason; shown in the decision, never offered.
     """
     policy = night.plugged.policy(choice)
     pass_number = night.me.pass_number
@@ -57,13 +62,13 @@ def decide(
     def act(intent: Mapping[str, Any]) -> tuple[Choice, Mapping[str, Any]]:
         with night.journal.read() as db:
             outcomes = outcomes_upto(db, intent["seen_upto"])
-        view = SessionView(question, tuple(offers), outcomes, want, intent["seen_upto"])
+        view = SessionView(question, tuple(offers), outcomes, want, intent["seen_upto"], limits or Limits())
         return policy.choose(view, np.random.default_rng(intent["seed"])), intent
 
     def write(entry: Entry, result: tuple[Choice, Mapping[str, Any]]) -> None:
-        made, intent = result
-        record(entry, made)
-        reasons = {str(n): why for n, why in {**barred, **made.reasons}.items()}
+        chosen, intent = result
+        made = record(entry, chosen)
+        reasons = {str(n): why for n, why in {**(barred or {}), **made.reasons}.items()}
         entry.say(f"{question}_chosen", f"{label}: {made.summary}", chosen=list(made.chosen))
         entry.decide(
             models.Decision(

@@ -20,8 +20,8 @@ METHOD = "1"
 """Version of the verdict; stands beside every number it measures."""
 
 
-def begin(night: Night, exposure: models.Exposure) -> None:
-    """Start the analysis of an exposure, unless it has one."""
+def begin(night: Night, exposure: models.Exposure, details: Mapping[str, object] | None = None) -> None:
+    """Start the analysis of an exposure, unless it has one; ``details`` spare a look into the record."""
     if exposure.analysis != "waiting" or exposure.taken_at is None:
         return
     plan = night.plan.analysis
@@ -29,7 +29,7 @@ def begin(night: Night, exposure: models.Exposure) -> None:
         night.analyst.begin(
             exposure.number,
             worker.judge_from_record,
-            _recorded_details(night, exposure),
+            _recorded_details(night, exposure) if details is None else details,
             latency_s=plan.judge_s,
             since=exposure.taken_at,
         )
