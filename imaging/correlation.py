@@ -47,6 +47,8 @@ class Lag:
         Posterior probability of this peak, 0..1.
     information
         Symmetric 2×2 in px⁻²: inverse covariance of the lag (small along an edge that runs straight through).
+    evidence, rival
+        Log-evidence of this peak and of the best other one, to be compared between searches over the same pictures.
     """
 
     row_px: float
@@ -54,6 +56,8 @@ class Lag:
     score: float
     confidence: float
     information: Floats
+    evidence: float = 0.0
+    rival: float = 0.0
 
 
 NOWHERE = Lag(0.0, 0.0, 0.0, 0.0, np.zeros((2, 2)))
@@ -146,7 +150,7 @@ def find_lag(
     peak = tuple(int(i) for i in np.unravel_index(int(np.argmax(rank)), rank.shape))
     if score[peak] <= 0:
         return NOWHERE
-    confidence = _confidence(rank, float(score[peak]), (peak[0], peak[1]), samples, int(allowed.sum()))
+    confidence, rival = _confidence(rank, float(score[peak]), (peak[0], peak[1]), samples, int(allowed.sum()))
     offset, covariance = _refined(score, likelihood, (peak[0], peak[1]), samples)
     return Lag(
         float(lags[0][peak[0]] + offset[0]),
@@ -154,6 +158,8 @@ def find_lag(
         float(score[peak]),
         confidence,
         np.asarray(np.linalg.inv(covariance), np.float64),
+        float(rank[peak]),
+        rival,
     )
 
 
@@ -186,8 +192,8 @@ def _correlate(
         overlap, f_part, m_part = _rectangle_sums(fixed, moving)
     else:
         overlap, f_part, m_part = _mask_sums(fixed, moving, masks, size)
-    floor = 1e-4 * np.sqrt(f_energy * m_energy) * overlap / np.sqrt(float(fixed.size) * moving.size)
-    score = product / np.maximum(np.sqrt(np.maximum(f_part, 0) * np.maximum(m_part, 0)), floor + 1e-20)
+    floor = np.float32(1e-4 * np.sqrt(f_energy * m_energy / (float(fixed.size) * moving.size)))
+    score = product / np.maximum(np.sqrt(np.maximum(f_part, 0) * np.maximum(m_part, 0)), floor * np.maximum(overlap, 1))
     np.clip(score, -0.999, 0.999, out=score)
     samples = _Samples(overlap, *_independence(f_wave, m_wave, size))
     return score.astype(np.float32), samples, lags
@@ -258,15 +264,18 @@ def _likelihood(score: Pixels, samples: _Samples, expected_overlap: float) -> Pi
     return np.asarray(0.5 * expected_overlap / samples.per_independent * np.maximum(z, 0) ** 2, np.float32)
 
 
-def _confidence(rank: Pixels, rho: float, peak: tuple[int, int], samples: _Samples, searched: int) -> float:
-    """Probability of the best peak against every other peak and against chance."""
+def _confidence(
+    rank: Pixels, rho: float, peak: tuple[int, int], samples: _Samples, searched: int
+) -> tuple[float, float]:
+    """Probability of the best peak against every other peak and against chance; and the best other peak's rank."""
     guard = 2 * samples.half_width_px
     others = rank.copy()
     others[tuple(slice(max(0, at - guard), at + guard + 1) for at in peak)] = -np.inf
     independent = float(samples.pixels[peak]) / samples.per_local
     evidence = -0.5 * max(0.0, independent - 3) * float(np.log1p(-rho * rho))
     by_chance = CHANCE * max(1.0, searched / samples.per_local) * np.exp(-min(evidence, 700.0))
-    return float(1 / (1 + np.exp(min(float(others.max()) - float(rank[peak]), 0.0)) + by_chance))
+    rival = float(others.max())
+    return float(1 / (1 + np.exp(min(rival - float(rank[peak]), 0.0)) + by_chance)), max(rival, 0.0)
 
 
 def _refined(score: Pixels, likelihood: Pixels, peak: tuple[int, int], samples: _Samples) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""The shift between two pictures of one scene, and where a grid lies after it was loaded again."""
+"""The shift between two pictures of one scene; with `reregister`, also where a whole grid lies after a reload."""
 
 import cv2
 import numpy as np
@@ -6,6 +6,9 @@ import numpy as np
 from ..hardware.records import Pixels
 from .correlation import band_pass, find_lag
 from .records import Displacement
+from .reload import reregister
+
+__all__ = ["displacement", "reregister", "shrunk"]
 
 MEASURED_PX = 1100
 """Pictures are averaged down until their longer side is at most this, before they are correlated."""
