@@ -135,9 +135,8 @@ class Analyst:
         try:
             return alone.submit(call, *args).result(self._timeout_s)
         except Exception as second:
-            said = f"{type(second).__name__}: {second}" if str(second) else type(second).__name__
             raise AnalysisFailed(
-                f"{call.__name__.strip('_')} failed twice ({said}); the image is kept, its numbers are missing"
+                f"the analysis failed twice ({_said(second)}); the image is kept, its numbers are missing"
             ) from first
         finally:
             _end(alone)
@@ -170,6 +169,15 @@ class Here(Executor):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+def _said(error: Exception) -> str:
+    """Tell a failure in words."""
+    if isinstance(error, BrokenProcessPool):
+        return "its process ended without a word"
+    if isinstance(error, TimeoutError):
+        return "it did not end in time"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _end(pool: Executor) -> None:

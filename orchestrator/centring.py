@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from ..db import models
 from ..db.journal import Entry
-from ..hardware.errors import DriftTooHigh, FocusFailed
+from ..hardware.errors import DriftTooHigh, FocusFailed, TargetFault
 from ..hardware.records import Acquired, Drift, Focused, ImageShift, StagePosition
 from ..targeting.defocus import focus_point
 from ..targeting.frames import apply, invert
@@ -90,7 +90,17 @@ def _centre(night: Night, grid: models.Grid, square: models.Square, group: model
         nearer = StagePosition(place.x_um + off[0], place.y_um + off[1], place.z_um, place.alpha_deg)
         views.append(survey(night, "hole", f"{name}-v1", nearer))
         off, matched = _measured_offset(night, grid, square, views[-1])
+    _demand_seen(square, group, views[-1], matched)
     return Centred(tuple(views), off, matched)
+
+
+def _demand_seen(square: models.Square, group: models.BisGroup, view: Acquired, matched: int) -> None:
+    """Refuse to expose by dead reckoning: the stage's own error is as large as a hole."""
+    if matched == 0 and view.path is not None and square.lattice is not None:
+        raise TargetFault(
+            f"group {group.number} of square {square.number}: none of its holes is seen again on the hole-level image; "
+            "nothing is exposed blindly, the group is left"
+        )
 
 
 def _measured_offset(
@@ -258,4 +268,5 @@ def _centre_again(
     name = f"g{grid.slot:02}-s{square.number:03}-b{group.number:03}-again{number}"
     view = survey(night, "hole", name, place_of(night, grid, square, group))
     off, matched = _measured_offset(night, grid, square, view)
+    _demand_seen(square, group, view, matched)
     return Centred((view,), off, matched)

@@ -200,18 +200,17 @@ def measures_of(verdict: MicrographVerdict) -> dict[str, float]:
 def shortcomings(measures: Mapping[str, float], target_defocus_um: float, limits: Thresholds) -> list[str]:
     """Say in short words what keeps an exposure from being usable; empty for a usable one."""
     found = []
-    fit = measures.get("fit_resolution_a")
-    if fit is None:
-        found.append("no-fit")
-    elif fit > limits.fit_resolution_a:
-        found.append("poor-fit")
-    if measures.get("ctf_confidence", 1.0) < limits.confidence_min:
-        found.append("unsure-fit")
     ice = measures.get("ice_nm")
     if ice is not None and ice > limits.ice_max_nm:
         found.append("thick")
     if ice is not None and ice < limits.ice_min_nm:
         found.append("dry")
+    fit = measures.get("fit_resolution_a")
+    if fit is None or measures.get("ctf_confidence", 1.0) < limits.confidence_min:
+        # Without rings to follow, astigmatism, defocus and motion are numbers of noise.
+        return [*found, "no-fit"]
+    if fit > limits.fit_resolution_a:
+        found.append("poor-fit")
     if measures.get("motion_a", 0.0) > limits.motion_max_a:
         found.append("moved")
     if measures.get("astigmatism_a", 0.0) > limits.astigmatism_max_a:

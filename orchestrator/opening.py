@@ -82,6 +82,7 @@ def begin(
     engine = open_writer(record) if record.exists() else create_record(record)
     try:
         with hold(engine, record, _beats(clock)) as lease:
+            ImageStore(folder).sweep()
             _enter_session(engine, protocol, cassette, seed, clock)
             with _opened(engine, folder, clock, settings) as night:
                 yield night, lease
@@ -109,6 +110,7 @@ def take_up(record: Path, settings: Settings) -> Iterator[tuple[Night, Lease]]:
             last = db.scalar(select(models.Event.at).order_by(models.Event.id.desc()).limit(1)) or session.started_at
         clock = _clock(protocol, settings.start or last)
         with hold(engine, record, _beats(clock)) as lease, _opened(engine, record.parent, clock, settings) as night:
+            night.images.sweep()
             _mark_resumed(night)
             yield night, lease
     finally:

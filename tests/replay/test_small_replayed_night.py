@@ -135,11 +135,6 @@ def test_killed_anywhere_and_resumed(
     assert names == [name for name in recorded if name in names]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="orchestrator.centring.stand_at_group does not go back to a group that has no image (path None): after a "
-    "stop the parked stage is taken for the group's place, and its other holes are out of reach",
-)
 def test_stopped_inside_a_group_and_resumed(
     awkward_folder: Path, tmp_path: Path, read: Callable[[], OrmSession]
 ) -> None:
