@@ -101,7 +101,7 @@ class MicroscopeContract:
         """The name fixes the file; `stored` answers as `acquire` did, and None for what never was."""
         self._ready(microscope)
         for level in ("atlas", "square", "hole"):
-            preset = microscope.presets()[level]  # type: ignore[index]
+            preset = microscope.presets()[level]
             microscope.use(preset)
             got = microscope.acquire(Shot(preset), f"first-{level}")
             assert got.path is not None

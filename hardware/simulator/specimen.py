@@ -16,7 +16,7 @@ from .cells import Floats, field
 from .defects import Tear
 from .film import RIM_UM
 from .openings import Holes, SquareKind, SquaresAt
-from .world import GridWorld
+from .world import DIP_NM, GridWorld
 
 Layer = NDArray[np.float32]
 
@@ -186,10 +186,11 @@ def _open_band(world: GridWorld, table: Layer, index: Floats, pixel_um: float, i
     square *= np.float32(world.lens)
     square += np.float32(1 - world.lens)
     square *= own[..., 3]
-    square -= 1
-    square *= inside
-    square += 1
-    ice *= square
+    # What a hole holds less than the film beside it: some nm at most, or all where it is empty.
+    less = ice - ice * square
+    np.minimum(less, np.where(own[..., 3] > 0, np.float32(DIP_NM), np.float32(np.inf)), out=less)
+    less *= inside
+    ice -= less
     rim -= inside
     rim += 1
     film *= np.maximum(rim, 0, out=rim)

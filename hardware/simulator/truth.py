@@ -28,8 +28,11 @@ from .world import GridWorld
 USABLE_A = 5.0
 """A hole is usable when an exposure of it would reach this resolution."""
 
-BEST_A, RING_LOSS, ENVELOPE_LOSS, FAINT_NM, EMPTY_NM = 2.2, 1.05, 0.06, 28.0, 6.0
-"""What the simulated instrument reaches on the best of ice, and how it gets worse; see `resolution_a`."""
+BEST_A = 3.0
+"""Resolution that counts in full towards a grid's score."""
+
+DEPTH_LOSS, SIGNAL_PER_NM, SOURCE_B_A2, EMPTY_NM = 1.05, 0.5, 50.0, 6.0
+"""See `resolution_a`; fitted to what `imaging.ctf` finds on simulated exposures at 40 e⁻/Å²."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +178,9 @@ def _holes(world: GridWorld, corners: Floats, square: tuple[int, int]) -> list[T
     own = world.squares_at(holes.x_um, holes.y_um)
     edge = world.bar_distance_um(holes.x_um, holes.y_um, own) + holes.radius_um
     inside = (own.i == square[0]) & (own.j == square[1]) & (edge < 0)
-    a, b, x, y, radius, factor = (getattr(holes, part.name)[inside] for part in fields(Holes))
-    ice = world.ice_nm(x, y) * factor * (1 - world.lens)
+    holes = Holes(*(getattr(holes, part.name)[inside] for part in fields(Holes)))
+    a, b, x, y, radius = holes.a, holes.b, holes.x_um, holes.y_um, holes.radius_um
+    ice = world.ice_in_hole(holes)
     spoilt = _spoilt(world, square, np.stack([x, y], axis=-1)) | (own.kind[inside] == SquareKind.EMPTY)
     reached = np.where(spoilt, math.inf, resolution_a(ice, world.spec.b_a2))
     table = np.stack([a, b, x, y, radius, ice, reached], axis=-1)
@@ -194,11 +198,11 @@ def _spoilt(world: GridWorld, square: tuple[int, int], places: Floats) -> NDArra
 
 
 def resolution_a(ice_nm: Floats, b_a2: float) -> Floats:
-    """Estimate to which resolution the rings of an exposure can be fitted.
+    """Estimate to which resolution the rings of an exposure can be followed.
 
-    Thickness blurs the rings, a poor sample's envelope takes them away, and very thin ice leaves too little to see.
+    They end where their power, ``c t exp(-B k²/2)``, sinks into the noise, or where the depth t has blurred them,
+    ``k² ~ 1 / (λ t)``; whichever comes first.
     """
-    blurred = RING_LOSS * wavelength_a(200.0) * 10.0 * ice_nm
-    weak = (FAINT_NM / np.maximum(ice_nm, 1e-3)) ** 2
-    reached = np.sqrt(BEST_A**2 + blurred + ENVELOPE_LOSS * b_a2 + weak)
-    return np.asarray(np.where(ice_nm < EMPTY_NM, math.inf, reached))
+    faint = (SOURCE_B_A2 + b_a2) / (2 * np.log1p(SIGNAL_PER_NM * np.maximum(ice_nm, 1e-3)))
+    blurred = DEPTH_LOSS * wavelength_a(200.0) * 10.0 * ice_nm
+    return np.asarray(np.where(ice_nm < EMPTY_NM, math.inf, (faint**2 + blurred**2) ** 0.25))

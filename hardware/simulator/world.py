@@ -20,6 +20,12 @@ from .openings import Holes, SquareKind, Squares, SquaresAt
 FIELD_UM, PATCH_UM, MOTTLE_UM, WOBBLE_UM = 250.0, 9.0, 2.0, 25.0
 """Lengths over which ice is alike on the grid and within a square, and over which the film's lattice bends."""
 
+DEEP_NM = 120.0
+"""Ice thicker than this is a sheet of its own: no hole in it is empty, and its thickness hardly varies."""
+
+DIP_NM = 45.0
+"""Ice in a hole is a lens thinner than the ice on the film beside it, by no more than this."""
+
 
 class GridWorld:
     """One grid."""
@@ -108,6 +114,10 @@ class GridWorld:
         square = self.squares_at(x, y)
         factor = np.exp(self.spec.ice_spread_holes * normal(seed, "ice of hole", a, b))
         empty = uniform(seed, "empty hole", a, b) < square.empty_holes
+        # Where water is deep, at the bars or all over, no hole runs dry.
+        at = np.nonzero(empty)
+        near = self.squares_at(x[at], y[at])
+        empty[at] = self.meniscus(x[at], y[at], near) + near.ice_nm < DEEP_NM
         radius = film.hole_um / 2 * (1.0 + 0.01 * normal(seed, "radius", a, b))
         return Holes(a, b, x, y, radius, np.where(empty, 0.0, factor))
 
@@ -132,7 +142,14 @@ class GridWorld:
         inside = np.exp(self.spec.ice_spread_inside * patchy)
         dx, dy = x - square.x_um - square.patch_x_um, y - square.y_um - square.patch_y_um
         blob = square.patch_nm * np.exp(-(((dx**2 + dy**2) / (2 * square.patch_um**2)) ** 2))
-        return np.asarray(square.ice_nm * inside + blob)
+        thin = np.minimum(square.ice_nm, DEEP_NM)
+        return np.asarray(square.ice_nm + thin * (inside - 1) + blob)
+
+    def ice_in_hole(self, holes: Holes) -> Floats:
+        """Give the thickness of the ice in the middle of these holes."""
+        beside = self.ice_nm(holes.x_um, holes.y_um)
+        least = np.where(holes.factor > 0, np.maximum(beside - DIP_NM, 0.0), 0.0)
+        return np.asarray(np.maximum(beside * holes.factor * (1 - self.lens), least))
 
     def height_um(self, x: Floats | float, y: Floats | float) -> Floats:
         """Height of the specimen at these places above the grid's reference, when it lies flat in the holder."""

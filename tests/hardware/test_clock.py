@@ -38,14 +38,6 @@ def test_time_never_runs_back() -> None:
     assert clock.now() == START
 
 
-def test_every_sleep_is_told() -> None:
-    told: list[datetime] = []
-    clock = VirtualClock(START, on_tick=told.append)
-    clock.sleep(1)
-    clock.sleep(2)
-    assert told == [START + timedelta(seconds=1), START + timedelta(seconds=3)]
-
-
 def test_a_call_within_its_deadline_answers() -> None:
     clock = VirtualClock(START)
 
@@ -98,6 +90,19 @@ def test_the_clock_goes_on_after_a_hung_call() -> None:
     clock.sleep(40)
     assert clock.now() == START + timedelta(seconds=70)
     assert clock.watch(in_thread(lambda: clock.sleep(5)), 30.0) is None
+
+
+def test_the_end_of_an_abandoned_call_does_not_wake_the_next() -> None:
+    clock = VirtualClock(START)
+    with pytest.raises(TimeoutError):
+        clock.watch(in_thread(lambda: clock.sleep(1e9)), 30.0)
+
+    def act() -> str:
+        clock.abandon()
+        time.sleep(0.1)
+        return "own answer"
+
+    assert clock.watch(in_thread(act), 30.0) == "own answer"
 
 
 def test_a_sleep_that_ends_right_at_the_deadline_is_in_time() -> None:
