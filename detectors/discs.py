@@ -85,8 +85,9 @@ def _look(pixels: NDArray[np.float32], film: NDArray[np.float32], radius: float,
     inside = inside[:: max(1, inside.size // 50_000)]
     spread = float(np.percentile(np.abs(inside - np.median(inside)), 68.3)) if inside.size else 0.0
     response = response / max(spread, 1e-6)
-    peaks, strength = _peaks(response, seen, own)
-    return Discs(radius, step, response, seen, peaks, strength)
+    peaks, strength, cap = _peaks(response, seen, own)
+    # A few empty holes may outshine all others many times; capped, they count as one hole each.
+    return Discs(radius, step, np.clip(response, -cap, cap), seen, peaks, np.minimum(strength, cap))
 
 
 def film_mean(pixels: NDArray[np.float32], film: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
@@ -108,21 +109,43 @@ def _axis_weight(shape: tuple[int, ...], sigma: float) -> NDArray[np.float32]:
     return np.asarray(along[0][:, None] * along[1][None, :], np.float32)
 
 
-def _peaks(response: NDArray[np.float32], film: Mask, own: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Local maxima over about a hole's width, at least a third as strong as the strong ones, to a part of a pixel."""
+def _peaks(
+    response: NDArray[np.float32], film: Mask, own: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Local maxima over about a hole's width, to a part of a pixel, their strength, and the strength to cap at."""
     width = 2 * max(1, round(0.9 * own)) + 1
     top = cv2.dilate(response, np.ones((width, width), np.uint8))
     rows, cols = np.nonzero((response >= top) & film & (response > 1.0))
+    rows, cols = rows.astype(np.intp), cols.astype(np.intp)
+    kept = _round(response, rows, cols, own)
+    rows, cols = rows[kept], cols[kept]
     strength = response[rows, cols].astype(np.float64)
-    if strength.size == 0:
-        return np.empty((0, 2)), strength
     order = np.argsort(-strength, kind="stable")[:_MOST_PEAKS]
     rows, cols, strength = rows[order], cols[order], strength[order]
-    strong = float(np.median(strength[: max(4, len(strength) // 10)]))
-    kept = strength > 0.33 * strong
+    if strength.size == 0:
+        return np.empty((0, 2)), strength, 1.0
+    usual = float(np.median(strength[: max(4, len(strength) // 2)]))
+    kept = strength > 0.4 * usual
     rows, cols, strength = rows[kept], cols[kept], strength[kept]
     points = np.c_[rows, cols] + np.c_[_vertex(response, rows, cols, 0), _vertex(response, rows, cols, 1)]
-    return points.astype(np.float64), strength
+    return points.astype(np.float64), strength, 1.6 * usual
+
+
+def _round(
+    response: NDArray[np.float32], rows: NDArray[np.intp], cols: NDArray[np.intp], own: float
+) -> NDArray[np.bool_]:
+    """Tell tops from ridges: the response must fall in every direction, the slowest at least an eighth of the fastest."""
+    reach = max(1, round(0.5 * own))
+    r0, r1 = np.maximum(rows - reach, 0), np.minimum(rows + reach, response.shape[0] - 1)
+    c0, c1 = np.maximum(cols - reach, 0), np.minimum(cols + reach, response.shape[1] - 1)
+    here = response[rows, cols]
+    # At the border the neighbour outside is taken to be like the one inside.
+    up, down = response[np.where(r0 == rows, r1, r0), cols], response[np.where(r1 == rows, r0, r1), cols]
+    left, right = response[rows, np.where(c0 == cols, c1, c0)], response[rows, np.where(c1 == cols, c0, c1)]
+    along_rows, along_cols = up + down - 2 * here, left + right - 2 * here
+    mixed = (response[r1, c1] - response[r1, c0] - response[r0, c1] + response[r0, c0]) / 2
+    half, size = (along_rows + along_cols) / 2, np.hypot((along_rows - along_cols) / 2, mixed)
+    return np.asarray((half + size < 0) & (half + size < 0.125 * (half - size)), np.bool_)
 
 
 def _vertex(

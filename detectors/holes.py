@@ -27,6 +27,8 @@ _LEAST_PX = 48
 _LEAST_SITES = 4
 _LEAST_SIGNIFICANCE = 3.5
 _MOST_CHECKED = 4
+_MOST_LOOKED_AT = 150
+_LEAST_RADIUS = 2.0
 _SURE = 0.5
 
 
@@ -190,9 +192,7 @@ def _significance(discs: Discs, fit: Fit) -> float:
     places = places[_on(discs.film, places)]
     if len(places) < _LEAST_SITES:
         return 0.0
-    usual = float(np.median(discs.strength[fit.members]))
     values = ndimage.map_coordinates(discs.response, places.T, order=1, mode="nearest")
-    values = np.clip(values, -1.5 * usual, 1.5 * usual)
     return float(values.mean() * np.sqrt(len(values)) / max(float(discs.response[discs.film].std()), 1e-9))
 
 
@@ -203,61 +203,106 @@ def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:
 
 def _checked(view: View, proposal: _Proposal) -> _Checked | None:
     """Measure the usual hole at the proposal's sites, move the sites to it, and say how sure the lattice is."""
-    pitch = float(np.hypot(proposal.basis[:, 0], proposal.basis[:, 1]).min())
-    origin, basis, radius = proposal.origin, proposal.basis, proposal.radius
-    shape, places = None, np.empty((0, 2))
+    better, shape = proposal, None
     for _ in range(2):
-        _, places = sites_within(origin, basis, view.pixels.shape)
-        places = places[_on(view.film, places)]
-        if len(places) < _LEAST_SITES:
+        refined = _refined(view, better, None if shape is None else shape.stretch)
+        if refined is None:
             return None
-        scene = scene_for(view, radius)
-        places, _ = snapped(scene, places, radius, _reach(radius, pitch))
-        found = usual_shape(scene, places, radius, pitch)
-        if found is None:
-            return None
-        shape, radius = found, found.radius
-        places, roundness = edged(scene, places, shape, pitch)
-        round_ones = places[roundness > 0.5]
-        fit = fit_lattice(round_ones if len(round_ones) > 0.5 * len(places) else places, basis)
-        if fit is None:
-            return None
-        origin, basis, pitch = fit.origin, fit.basis, fit.pitch
-    if shape is None or pitch < 1.9 * shape.radius:
+        better, shape = refined
+    if shape is None or not 0.5 * proposal.radius < shape.radius < 1.9 * proposal.radius:
+        return None
+    if shape.radius < _LEAST_RADIUS or _pitch(better.basis) < 1.6 * shape.radius:
         return None
     scene = scene_for(view, shape.radius)
-    seen = evidence(scene, places, shape, pitch)
-    sure = _confidence(proposal.significance, shape, seen)
-    better = _Proposal(origin, basis, shape.radius, proposal.significance)
+    places = _thinned(_expected_sites(view, better), _MOST_LOOKED_AT)
+    seen = evidence(scene, _placed(scene, places, shape, _pitch(better.basis)), shape, _pitch(better.basis))
+    between = np.concatenate([places + np.array(part) @ better.basis for part in ((0.5, 0), (0, 0.5), (0.5, 0.5))])
+    between = between[_on(view.film, between)]
+    control = None
+    if len(between) >= _LEAST_SITES:
+        between = _thinned(between, _MOST_LOOKED_AT)
+        moved = _placed(scene, between, shape, _pitch(better.basis))
+        control = evidence(scene, moved, shape, _pitch(better.basis))
+    sure = _confidence(proposal.significance, shape, seen, control)
     return _Checked(better, places, shape, scene, seen, sure)
+
+
+def _refined(view: View, proposal: _Proposal, stretch: Points | None) -> tuple[_Proposal, Shape] | None:
+    """One round: sites to the discs near them, the usual hole from them, sites to its edge, lattice through them."""
+    radius, pitch = proposal.radius, _pitch(proposal.basis)
+    places = _thinned(_expected_sites(view, proposal), _MOST_LOOKED_AT)
+    if len(places) < _LEAST_SITES:
+        return None
+    scene = scene_for(view, radius)
+    places, _ = snapped(scene, places, radius, _reach(radius, pitch))
+    shape = usual_shape(scene, places, radius, pitch, stretch)
+    if shape is None:
+        return None
+    places, roundness = edged(scene, places, shape, pitch)
+    round_ones = places[roundness > 0.5]
+    fit = fit_lattice(round_ones if len(round_ones) > 0.5 * len(places) else places, proposal.basis)
+    if fit is None:
+        return None
+    return _Proposal(fit.origin, fit.basis, shape.radius, proposal.significance), shape
+
+
+def _expected_sites(view: View, proposal: _Proposal) -> Points:
+    _, places = sites_within(proposal.origin, proposal.basis, view.pixels.shape)
+    return places[_on(view.film, places)]
+
+
+def _thinned(places: Points, most: int) -> Points:
+    """Answer the `most` sites nearest the middle of all: enough to know the usual hole, and they hang together."""
+    if len(places) <= most:
+        return places
+    distance = np.hypot(*(places - np.median(places, axis=0)).T)
+    return places[np.sort(np.argsort(distance, kind="stable")[:most])]
+
+
+def _pitch(basis: Points) -> float:
+    return float(np.hypot(basis[:, 0], basis[:, 1]).min())
 
 
 def _reach(radius: float, pitch: float) -> float:
     return max(1.0, min(0.35 * radius, 0.14 * pitch))
 
 
-def _confidence(significance: float, shape: Shape, seen: Evidence) -> float:
+def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evidence | None) -> float:
     """How sure it is that the sites are holes: far from chance, edges all around, cut rather than fading."""
     judged = seen.visible > 0.4
     support = float(np.median(seen.support[judged])) if judged.any() else 0.0
     evidence_for = 1.5 * (significance - 5.5) + 10.0 * (support - 0.65) + 4.0 * (min(shape.sharpness, 1.0) - 0.6)
+    DEBUG.append((significance, support, shape.sharpness, *_apart(seen, control), len(seen.support)))
     return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50))))
+
+
+DEBUG = []
+
+
+def _apart(seen, control):
+    if control is None:
+        return 0.0, 0.0
+    g = lambda e: (0.5 * np.clip(e.contrast, -1, 1.2) + e.support)[e.visible > 0.4]
+    x, y = g(seen), g(control)
+    auc = float((x[:, None] > y[None]).mean())
+    return auc, float((np.median(x) - np.median(y)))
 
 
 def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
     """Judge every site of the final lattice; answer holes and lattice in pixels of the image."""
     lattice, shape, scene = best.proposal, best.shape, best.scene
-    pitch = float(np.hypot(lattice.basis[:, 0], lattice.basis[:, 1]).min())
-    numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape)
+    pitch = _pitch(lattice.basis)
+    numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape, 0.2 * shape.radius)
     places = _placed(scene, expected, shape, pitch)
     seen = evidence(scene, places, shape, pitch)
     torn = _torn(seen)
     holes = []
     for index in range(len(places)):
         status, score = _judged(seen, index)
-        if seen.on_film[index] < 0.35 or not np.isfinite(seen.inside[index]) or torn[index]:
-            continue
         place = expected[index] if status in (Site.MISSING, Site.COVERED) else places[index]
+        in_view = (place > -0.5).all() and (place < np.array(view.pixels.shape) - 0.5).all()
+        if seen.on_film[index] < 0.35 or not np.isfinite(seen.inside[index]) or torn[index] or not in_view:
+            continue
         row, col = place * view.step + (view.step - 1) / 2
         features = {
             "contrast": float(seen.contrast[index]),

@@ -22,6 +22,7 @@ _SPECK = 0.035
 _OVERSIZE = 1.6
 _CORE = 0.12
 _LEAST_SIDE_PX = 9.0
+_LEAST_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +96,17 @@ def _straight(margin: Mask, run: int = 15) -> bool:
 def typical_side(mask: Mask) -> float:
     """Side in px that most openings have: the best supported area among the components; 0 when there are none.
 
-    Support counts the components within a factor of 1.6 in area, weighted by the side: neither many specks nor one
-    huge torn area wins against a few dozen openings.
+    Support counts the components within a factor of 1.6 in area, weighted by the side, if they hold a fair share of all
+    that is bright: neither many specks nor one huge torn area wins against a few openings.
     """
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:
         return 0.0
     areas = np.sort(stats[1:, cv2.CC_STAT_AREA].astype(np.float64))
-    support = np.searchsorted(areas, areas * 1.6, "right") - np.searchsorted(areas, areas / 1.6, "left")
-    best = areas[np.argmax(support * np.sqrt(areas))]
+    first, last = np.searchsorted(areas, areas / 1.6, "left"), np.searchsorted(areas, areas * 1.6, "right")
+    summed = np.concatenate(([0.0], np.cumsum(areas)))
+    share = (summed[last] - summed[first]) / summed[-1]
+    best = areas[np.argmax((last - first) * np.sqrt(areas) * (share >= min(_LEAST_SHARE, share.max())))]
     near = areas[(areas > best / 1.6) & (areas < best * 1.6)]
     return float(np.sqrt(np.median(near)))
 

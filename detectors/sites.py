@@ -52,17 +52,25 @@ class Shape:
     Attributes
     ----------
     radius
-        Working px of the view.
+        Working px of the view; of the circle of equal area when holes are seen tilted.
     contrast
         Inside minus film, in units of the view.
     sharpness
         Part of the whole fall from inside to film that happens within 15 % of the radius, about 1 for a cut edge, 0.3
         for a cloud.
+    stretch
+        (2, 2) symmetric with determinant 1: takes the circle of `radius` to the ellipse that a tilted hole is.
     """
 
     radius: float
     contrast: float
     sharpness: float
+    stretch: Points
+
+    @property
+    def longest(self) -> float:
+        """Half the longest diameter, working px of the view."""
+        return self.radius * float(np.linalg.norm(self.stretch, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +113,19 @@ def scene_for(view: View, radius: float) -> Scene:
     return Scene(np.where(weight > 0.05, mean, 0).astype(np.float32), weight, step)
 
 
-def _polar(scene: Scene, points: Points, radii: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sample levels and film weight at (site, sector, radius); NaN outside the image and off the film."""
+def _directions() -> Points:
+    """Unit steps (row, col) to the middles of the sectors."""
     angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
-    rows = points[:, 0, None, None] + np.sin(angles)[None, :, None] * radii
-    cols = points[:, 1, None, None] + np.cos(angles)[None, :, None] * radii
+    return np.c_[np.sin(angles), np.cos(angles)]
+
+
+def _polar(
+    scene: Scene, points: Points, radii: NDArray[np.float64], stretch: Points
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sample levels and film weight at (site, sector, radius); NaN outside the image and off the film."""
+    along = _directions() @ stretch
+    rows = points[:, 0, None, None] + along[None, :, :1] * radii
+    cols = points[:, 1, None, None] + along[None, :, 1:] * radii
     where = np.array([rows, cols])
     levels = ndimage.map_coordinates(scene.pixels, where, order=1, mode="nearest").astype(np.float64)
     film = ndimage.map_coordinates(scene.film, where, order=1, mode="nearest").astype(np.float64)
@@ -120,8 +136,10 @@ def _polar(scene: Scene, points: Points, radii: NDArray[np.float64]) -> tuple[ND
     return levels, film
 
 
-def usual_shape(scene: Scene, points: Points, radius: float, pitch: float) -> Shape | None:
-    """Measure radius, contrast and sharpness of the usual hole from all sites together.
+def usual_shape(
+    scene: Scene, points: Points, radius: float, pitch: float, stretch: Points | None = None
+) -> Shape | None:
+    """Measure radius, ellipse, contrast and sharpness of the usual hole from all sites together.
 
     Parameters
     ----------
@@ -129,34 +147,91 @@ def usual_shape(scene: Scene, points: Points, radius: float, pitch: float) -> Sh
         Where to look; (n, 2) in working px of the view.
     radius, pitch
         First guess of the radius and the distance between sites, working px.
+    stretch
+        First guess of the ellipse; None for a circle.
     """
+    stretch = np.eye(2) if stretch is None else stretch
     own, reach = radius / scene.step, min(1.9 * radius, 0.62 * pitch) / scene.step
     radii = np.linspace(0.0, reach, max(12, int(2.0 * reach)))
-    levels, _ = _polar(scene, scene.here(points), radii)
-    with np.errstate(all="ignore"):
-        rings = _nanmean(levels, axis=1)
-        whole = np.isfinite(rings).all(1)
-        rings = rings[whole] if whole.sum() >= 3 else rings[np.isfinite(rings).mean(1) > 0.7]
-    if len(rings) == 0:
+    levels, _ = _polar(scene, scene.here(points), radii, stretch)
+    rings = _nanmean(levels, axis=1)
+    whole = np.isfinite(rings).all(1)
+    if whole.sum() < 3:
+        whole = np.isfinite(rings).mean(1) > 0.7
+    if not whole.any():
         return None
-    rings = rings - _nanmean(rings[:, radii > 0.8 * reach], axis=1)[:, None]
-    profile = np.nanmedian(rings, axis=0)
-    if not np.isfinite(profile).all():
+    floor = _nanmean(rings[whole][:, radii > 0.8 * reach], axis=1)
+    levels, rings = levels[whole] - floor[:, None, None], rings[whole] - floor[:, None]
+    profile = _middle(rings)
+    found = _edge_of(profile, radii, own, min(1.7 * own, 0.5 * pitch / scene.step))
+    if found is None:
         return None
+    edge, fall, sharpness = found
+    sectors = _middle(levels.reshape(len(levels), -1)).reshape(_SECTORS, -1)
+    turned = _ellipse(sectors, radii, edge, fall)
+    return Shape(edge * scene.step, fall, sharpness, _composed(stretch, turned))
+
+
+def _edge_of(
+    profile: NDArray[np.float64], radii: NDArray[np.float64], own: float, most: float
+) -> tuple[float, float, float] | None:
+    """Radius of the steepest fall near `own`, the whole fall, and how much of it is near that radius."""
     spacing = radii[1] - radii[0]
     slope = -ndimage.gaussian_filter1d(profile, max(1.0, 0.06 * own / spacing), order=1) / spacing
-    allowed = (radii > 0.45 * own) & (radii < min(1.7 * own, 0.5 * pitch / scene.step))
-    if not allowed.any() or slope[allowed].max() <= 0:
+    allowed = (radii > 0.45 * own) & (radii < most)
+    if not np.isfinite(profile).all() or not allowed.any() or slope[allowed].max() <= 0:
         return None
     best = int(np.flatnonzero(allowed)[np.argmax(slope[allowed])])
     edge = float(radii[best])
     inner = float(np.mean(profile[(radii < 0.8 * edge) & (radii > 0.15 * edge)]))
-    outer = float(np.mean(profile[radii > min(1.2 * edge, 0.9 * reach)]))
-    fall = inner - outer
-    if fall <= 0:
+    outer = float(np.mean(profile[radii > min(1.2 * edge, 0.9 * radii[-1])]))
+    if not inner > outer:
         return None
     near = np.interp([0.85 * edge - 0.5, 1.15 * edge + 0.5], radii, profile)
-    return Shape(edge * scene.step, fall, float((near[0] - near[1]) / fall))
+    return edge, inner - outer, float((near[0] - near[1]) / (inner - outer))
+
+
+def _ellipse(sectors: NDArray[np.float64], radii: NDArray[np.float64], edge: float, fall: float) -> Points:
+    """Answer the further stretch that brings the edge of all sectors to one radius; none when it is under 3 %."""
+    film = np.nanmedian(sectors[:, -2:]) if np.isfinite(sectors[:, -2:]).any() else 0.0
+    known = np.isfinite(sectors).all(1)
+    if known.sum() < 0.7 * _SECTORS:
+        return np.eye(2)
+    spacing = radii[1] - radii[0]
+    above = np.where(known[:, None], sectors, film)
+    slope = -ndimage.gaussian_filter1d(above, max(1.0, 0.1 * edge / spacing), axis=1, order=1) / spacing
+    # Opposite sectors together: a shadow on one side shifts an edge, tilt moves both.
+    slope = slope + np.roll(slope, _SECTORS // 2, axis=0)
+    allowed = (radii > 0.4 * edge) & (radii < 1.75 * edge)
+    where = radii[allowed][np.argmax(slope[:, allowed], axis=1)]
+    angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
+    design = np.c_[np.ones(_SECTORS), np.cos(2 * angles), np.sin(2 * angles)]
+    weight = np.clip(slope[:, allowed].max(1), 0, None) + 1e-9
+    off = np.log(where / edge)
+    for _ in range(3):
+        solution = np.linalg.lstsq(design * weight[:, None], off * weight, rcond=None)[0]
+        weight = weight / (1 + ((off - design @ solution) / 0.1) ** 2)
+    _, even, odd = solution
+    size = float(np.hypot(even, odd))
+    if not 0.03 < size < 0.6 or fall <= 0:
+        return np.eye(2)
+    # cos 2θ with θ from the column axis: +even lengthens columns, +odd the diagonal.
+    generator = np.array([[-even, odd], [odd, even]])
+    values, vectors = np.linalg.eigh(generator)
+    return np.asarray(vectors @ np.diag(np.exp(values)) @ vectors.T, np.float64)
+
+
+def _composed(stretch: Points, further: Points) -> Points:
+    """Symmetric stretch with the ellipse of one after the other."""
+    both = stretch @ further
+    values, vectors = np.linalg.eigh(both @ both.T)
+    values = np.sqrt(values / np.sqrt(values.prod()))
+    return np.asarray(vectors @ np.diag(values) @ vectors.T, np.float64)
+
+
+def _middle(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each column's numbers; NaN for a column without any."""
+    return _quantile(values.T, 0.5)
 
 
 def _nanmean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -221,14 +296,12 @@ def edged(scene: Scene, points: Points, shape: Shape, pitch: float) -> tuple[Poi
     start = here.copy()
     outer = min(1.5 * own, max(1.15 * own + 1, pitch / scene.step - 1.02 * own))
     radii = np.linspace(0.5 * own, outer, max(12, int(2 * (outer - 0.5 * own)) + 1))
-    angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
-    direction = np.c_[np.sin(angles), np.cos(angles)]
     roundness = np.zeros(len(points))
     for _ in range(3):
-        levels, _ = _polar(scene, here, radii)
+        levels, _ = _polar(scene, here, radii, shape.stretch)
         fall, where = _falls(levels, radii, own, shape.contrast)
-        move, roundness = _circle(fall, where - own, direction, own)
-        here = here + move
+        move, roundness = _circle(fall, where - own, _directions(), own)
+        here = here + move @ shape.stretch
     far = np.hypot(*(here - start).T) > 0.5 * own
     here[far], roundness[far] = start[far], 0.0
     return scene.back(here), roundness
@@ -285,7 +358,7 @@ def evidence(scene: Scene, points: Points, shape: Shape, pitch: float) -> Eviden
     own = shape.radius / scene.step
     outer = min(1.45 * own, max(1.15 * own + 1, pitch / scene.step - 1.05 * own))
     radii = np.linspace(0.5 * own / _PER_RADIUS, outer, max(_PER_RADIUS, int(1.5 * outer)))
-    levels, film = _polar(scene, scene.here(points), radii)
+    levels, film = _polar(scene, scene.here(points), radii, shape.stretch)
     weight = np.broadcast_to(radii, levels.shape)
     disc = radii <= own
     seen = np.isfinite(film[:, :, disc])
