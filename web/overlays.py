@@ -7,7 +7,7 @@ shape.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -21,6 +21,9 @@ from .pictures import Picture
 from .sentences import CATEGORIES
 
 _NICE_UM = tuple(m * 10.0**e for e in range(-3, 4) for m in (1, 2, 5))
+
+ATLAS_SHOWN, SQUARE_SHOWN, HOLE_SHOWN = 520, 330, 170
+"""About how wide the pictures of each level come out on the page, so that letters over them can be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ class Rings:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An exposure taken: where the beam was set, its number in the night and its verdict (usable, poor, open, lost)."""
+    """An exposure taken: where the beam was set, its number in the night and its verdict (usable, poor, open, lost).
+
+    ``label`` is empty where it would cover that of another.
+    """
 
     x: float
     y: float
@@ -109,14 +115,14 @@ def atlas_overlay(grid: GridNight, atlas: AtlasView, picture: Picture) -> Overla
 def square_overlay(grid: GridNight, inside: SquareNight, picture: Picture) -> Overlay:
     """Ring every hole of a square, and mark the exposures."""
     projection = _projection(grid, inside.square.image, picture)
-    return _holes_overlay(projection, inside.holes, inside.shots, picture)
+    return _holes_overlay(projection, inside.holes, inside.shots, picture, SQUARE_SHOWN)
 
 
 def group_overlay(grid: GridNight, inside: SquareNight, group: GroupView, picture: Picture) -> Overlay:
     """Ring the holes of one group on its own view, where re-centring found them."""
     holes = [hole for hole in inside.holes if hole.group_id == group.id]
     found = (group.correction_x_um, group.correction_y_um)
-    return _holes_overlay(_projection(grid, group.image, picture), holes, inside.shots, picture, found)
+    return _holes_overlay(_projection(grid, group.image, picture), holes, inside.shots, picture, HOLE_SHOWN, found)
 
 
 def scale_bar(projection: Projection, picture: Picture) -> ScaleBar:
@@ -160,6 +166,7 @@ def _holes_overlay(
     holes: Sequence[HoleView],
     shots: Sequence[ExposureView],
     picture: Picture,
+    shown: int,
     moved_um: tuple[float, float] = (0.0, 0.0),
 ) -> Overlay:
     if projection is None:
@@ -175,9 +182,10 @@ def _holes_overlay(
             kind = "exposed" if hole.id in shot_on else _ring_kind(hole)
             rings.setdefault(kind, []).append((float(x), float(y)))
     marks = [_mark(shot_on[hole.id], projection, moved_um) for hole in holes if hole.id in shot_on]
+    marks = [mark for mark in marks if _inside(mark.x, mark.y, picture, radius)]
     return Overlay(
         rings=tuple(Rings(kind, circles(at, radius), len(at)) for kind, at in sorted(rings.items())),
-        marks=tuple(mark for mark in marks if _inside(mark.x, mark.y, picture, radius)),
+        marks=uncrowded(marks, picture.width / shown),
         bar=scale_bar(projection, picture),
     )
 
@@ -193,6 +201,19 @@ def _mark(shot: ExposureView, projection: Projection, moved_um: tuple[float, flo
     verdict = "lost" if shot.status != "done" else {True: "usable", False: "poor", None: "open"}[shot.usable]
     words = {"usable": "usable", "poor": "not usable", "open": "not judged", "lost": shot.status}[verdict]
     return Mark(float(x), float(y), str(shot.number), verdict, f"exposure {shot.number}, {words}")
+
+
+def uncrowded(marks: Sequence[Mark], k: float) -> tuple[Mark, ...]:
+    """Take the labels away that would cover an earlier one; ``k`` is picture pixels per pixel on the page."""
+    kept: list[Mark] = []
+    placed: list[Mark] = []
+    for mark in sorted(marks, key=lambda mark: (len(mark.label), mark.label)):
+        reach = 4.5 * k * (len(mark.label) + 1)
+        free = all(abs(mark.x - other.x) > reach or abs(mark.y - other.y) > 13 * k for other in placed)
+        if free:
+            placed.append(mark)
+        kept.append(mark if free else replace(mark, label=""))
+    return tuple(kept)
 
 
 def circles(centres: Sequence[tuple[float, float]], radius: float) -> str:

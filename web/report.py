@@ -19,6 +19,7 @@ from ..db.ranking import CARE_ABOVE, COLLECT_ABOVE
 from ..db.views import Verdict
 from ..files.atomic import write_bytes
 from . import plots, sentences
+from .instrument import instrument_sheet, plugin_lines
 from .night import WholeNight, whole_night
 from .sections import Darkroom, decision_section, grid_section, sides_of
 
@@ -68,6 +69,8 @@ def report_html(reader: Engine, folder: Path, zone: tzinfo | None = None) -> str
         timeline=plots.timeline(night, zone),
         night_decisions=[decision_section(d, night.grids) for d in night.decisions if d.question == "grids"],
         throughput=_throughput(night),
+        microscope=instrument_sheet(night.status.microscope),
+        plugins=plugin_lines(night.status.plugins),
         protocol=_yaml(night.status.protocol),
         zone=night.status.started_at.astimezone(zone).tzname(),
         version=__version__,

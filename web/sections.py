@@ -13,7 +13,7 @@ from statistics import median
 from ..db.views import AtlasView, DecisionView, ExposureView, GroupView, ImageView, RankedGrid
 from . import plots, sentences
 from .night import GridNight, SquareNight, WholeNight
-from .overlays import Overlay, atlas_overlay, group_overlay, square_overlay
+from .overlays import ATLAS_SHOWN, HOLE_SHOWN, SQUARE_SHOWN, Overlay, atlas_overlay, group_overlay, square_overlay
 from .pictures import Picture, Sides, picture_of, sides_for, smaller
 
 THUMBNAIL_PX = 144
@@ -23,12 +23,16 @@ MEASURES = ("fit_resolution_a", "ice_nm", "defocus_um", "motion_a")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture with what is drawn over it and what it says to those who cannot see it."""
+    """A picture with what is drawn over it and what it says to those who cannot see it.
+
+    ``shown`` is about how wide it comes out on the page; 0 where nothing is drawn over it.
+    """
 
     anchor: str
     picture: Picture
     overlay: Overlay
     alt: str
+    shown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,7 @@ class Darkroom:
             return None
         alt = f"Atlas of slot {grid.summary.slot}"
         more = f"{alt} with {len(grid.squares)} squares outlined, {len(grid.visited)} visited"
-        large = Figure(f"atlas-{atlas.id}", picture, atlas_overlay(grid, atlas, picture), more)
+        large = Figure(f"atlas-{atlas.id}", picture, atlas_overlay(grid, atlas, picture), more, ATLAS_SHOWN)
         return large, Figure("", smaller(picture, THUMBNAIL_PX), Overlay(), alt)
 
     def square(self, grid: GridNight, inside: SquareNight) -> Figure | None:
@@ -123,7 +127,7 @@ class Darkroom:
         if picture is None:
             return None
         alt = f"Square {square.number} with {square.holes} lattice sites, {square.exposures} exposed"
-        return Figure(f"square-{square.id}", picture, square_overlay(grid, inside, picture), alt)
+        return Figure(f"square-{square.id}", picture, square_overlay(grid, inside, picture), alt, SQUARE_SHOWN)
 
     def group(self, grid: GridNight, inside: SquareNight, group: GroupView) -> Figure | None:
         """Show a hole view with its targets."""
@@ -131,7 +135,7 @@ class Darkroom:
         if picture is None:
             return None
         alt = f"Hole view of group {group.number}, {sentences.count(group.holes, 'hole')}"
-        return Figure(f"group-{group.id}", picture, group_overlay(grid, inside, group, picture), alt)
+        return Figure(f"group-{group.id}", picture, group_overlay(grid, inside, group, picture), alt, HOLE_SHOWN)
 
     def shot(self, shot: ExposureView, ending: str) -> Figure | None:
         """Show one of the pictures that the analysis of an exposure left."""

@@ -50,6 +50,9 @@ _FLAG_CURES = {
     "off-focus": "that is the microscope, not the grid: screen again",
 }
 
+SURE, LIKELY = 0.9, 2 / 3
+"""A verdict as probable as the first is called almost sure; below the second more exposures are asked for."""
+
 
 # numbers in words
 
@@ -103,13 +106,16 @@ def headline(status: NightStatus, ranking: Sequence[RankedGrid]) -> str:
     if not any(ranked.grid.exposures for ranked in seen):
         surveyed = sum(1 for ranked in seen if ranked.grid.squares)
         return f"No exposure was taken{far}; {surveyed} {of} surveyed."
-    good = sum(1 for ranked in seen if ranked.verdict is Verdict.COLLECT)
+    worthy = [ranked for ranked in seen if ranked.verdict is Verdict.COLLECT]
+    good = len(worthy)
     care = sum(1 for ranked in seen if ranked.verdict is Verdict.CARE)
     if not good and not care:
         return f"No grid is worth collecting{far}."
     if not good:
         return f"{care} {of} can be collected with care{far}; none without."
-    said = f"{good} {of} {'is' if good == 1 else 'are'} worth collecting{far}"
+    sure = sum(1 for ranked in worthy if ranked.share is not None and ranked.share.probability >= SURE)
+    how = "" if sure == good else f" ({sure or 'none'} of them almost surely)"
+    said = f"{good} {of} {'looks' if good == 1 else 'look'} worth collecting{far}{how}"
     return f"{said}, {care} more with care." if care else f"{said}."
 
 
@@ -161,6 +167,9 @@ def what_next(
 
     if remake := slots(verdict=Verdict.REMAKE):
         said.append((f"Make again {remake}", "(causes below)."))
+    blank = [one.grid.slot for one in ranking if one.grid.status == "screened" and not one.grid.squares]
+    if blank:
+        said.append((f"Look at the atlas of slot {listed(map(str, sorted(blank)))}:", "no square was found there."))
     if failed := slots("failed"):
         said.append((f"Look at {failed} by hand", "before loading again."))
     if unseen := slots("waiting", "skipped", "loaded", "loading"):
@@ -177,11 +186,12 @@ def fault_lines(faults: Sequence[FaultView], grids: Iterable[GridSummary]) -> li
         latest[key] = (fault, latest[key][1] + 1 if key in latest else 1)
     lines = []
     for fault, times in sorted(latest.values(), key=lambda pair: (pair[0].at, pair[0].id)):
+        said = one_line(fault.message)
         where = f"slot {slots[fault.grid_id]}: " if fault.grid_id in slots else ""
+        where = "" if said.startswith(where) else where
         done = RECOVERIES.get(fault.recovery, fault.recovery.replace("-", " "))
-        lines.append(
-            (fault.at, f"{where}{one_line(fault.message)}", f"{done}{f', {times} times' if times > 1 else ''}")
-        )
+        done += f" after {times} attempts" if times > 1 else ""
+        lines.append((fault.at, f"{where}{said}", done))
     return lines
 
 
@@ -233,6 +243,10 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
     grid = ranked.grid
     first = best_squares(squares)
     like = f"squares like {listed(str(square.number) for square in first)}"
+    unsure = ranked.share is not None and ranked.share.probability < LIKELY
+    if unsure and grid.good_left and ranked.verdict in (Verdict.COLLECT, Verdict.CARE):
+        tell = f"{count(grid.judged, 'exposure')} cannot tell yet"
+        return f"Expose more before collecting: {tell}, {count(grid.good_left, 'good square')} left{_try(first)}."
     match ranked.verdict:
         case Verdict.COLLECT:
             left = f"Collect: {count(grid.good_left, 'good square')} not yet visited"
@@ -243,9 +257,16 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
             return f"Collect {choose}; expect {expected} of exposures usable."
         case Verdict.REMAKE:
             return f"Make it again: {remedy(ranked)}."
-    if grid.status == "failed":
-        return "Look at the grid and its clip by hand before loading it again."
-    return "Screen it another night." if grid.status in ("skipped", "screened") else ""
+    match grid.status:
+        case "failed":
+            return "Look at the grid and its clip by hand before loading it again."
+        case "screened" if grid.squares and not grid.squares_visited:
+            return f"Expose it another night: {count(grid.good_left, 'good square')} to go to."
+        case "screened" if not grid.squares:
+            return "Look at its atlas: nothing on it was taken for a square."
+        case "screened" | "skipped":
+            return "Screen it another night."
+    return ""
 
 
 def remedy(ranked: RankedGrid) -> str:
@@ -269,6 +290,10 @@ def best_squares(squares: Sequence[SquareView]) -> list[SquareView]:
     """Pick up to three squares with the most usable exposures for what was shot there, at least half."""
     sound = [square for square in squares if square.exposures and 2 * square.usable >= square.exposures]
     return sorted(sound, key=lambda square: (-square.usable / square.exposures, square.number))[:3]
+
+
+def _try(first: Sequence[SquareView]) -> str:
+    return f", best so far {listed(str(square.number) for square in first)}" if first else ""
 
 
 def _sentence(text: str) -> str:
