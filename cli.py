@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,25 +19,17 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from epicycle import __version__
-from epicycle.db.asking import ask
-from epicycle.db.connection import open_reader
-from epicycle.db.lease import holder
-from epicycle.detectors.drawing import draw_holes, draw_squares
-from epicycle.detectors.output import holes_json, squares_json
-from epicycle.files.mrc import read_image
-from epicycle.hardware.simulator import DEMO_CASSETTE, DEMO_OPTIONS
-from epicycle.hardware.records import Image
-from epicycle.orchestrator import fitness, plugins
-from epicycle.orchestrator.duties import on_duty
-from epicycle.orchestrator.night import Night
-from epicycle.orchestrator.opening import NightOver, Settings, begin, record_in, take_up
-from epicycle.orchestrator.screening import screen
-from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.errors import BadInput, EpicycleError
-from epicycle.protocols.reading import json_schema, read_cassette, read_protocol, shipped_names, shipped_text
-from epicycle.protocols.screening import ScreeningProtocol
-from epicycle.web.live import final_ranking, follow, status_text
-from epicycle.web.report import render_report
+
+if TYPE_CHECKING:
+    from epicycle.db.lease import Lease
+    from epicycle.hardware.records import Image
+    from epicycle.orchestrator.night import Night
+    from epicycle.orchestrator.opening import Settings
+    from epicycle.protocols.cassette import Cassette
+    from epicycle.protocols.screening import ScreeningProtocol
+
+# What a command needs is imported in it: looking at a night must not wait for what only running one needs.
 
 app = typer.Typer(
     help="Runs a cryo-electron microscope through the night: screens a cassette of grids, learns as it goes, leaves a "
@@ -75,6 +67,9 @@ def run(
     start: Annotated[datetime | None, typer.Option(help="Start of a simulated night, UTC.")] = None,
 ) -> None:
     """Screen a cassette of grids through the night, or go through the demonstration."""
+    from epicycle.orchestrator.opening import Settings, begin
+    from epicycle.protocols.reading import read_cassette, read_protocol
+
     if demo:
         plan, grids = _demonstration()
     elif cassette is None:
@@ -94,6 +89,8 @@ def resume(
     record: Record, quiet: Annotated[bool, typer.Option("--quiet", help="Print only the ranking.")] = False
 ) -> None:
     """Go on with a night after a pause, a stop or a crash."""
+    from epicycle.orchestrator.opening import NightOver, Settings, take_up
+
     record = _record(record)
     if _is_running(record):
         _tell(record, "resume", {})
@@ -106,8 +103,12 @@ def resume(
         console.print(escape(str(over)))
 
 
-def _demonstration() -> tuple[ScreeningProtocol, Cassette]:
+def _demonstration() -> "tuple[ScreeningProtocol, Cassette]":
     """Give the protocol and the cassette of the demonstration: every mishap of a bad night, rehearsed."""
+    from epicycle.hardware.simulator import DEMO_CASSETTE, DEMO_OPTIONS
+    from epicycle.protocols.reading import read_cassette, read_protocol
+    from epicycle.protocols.screening import ScreeningProtocol
+
     plan = read_protocol("screening-fast").model_dump(mode="json")
     plan["microscope"] = {"use": "sim", "options": dict(DEMO_OPTIONS)}
     plan["rehearsal"] = {"analysis_crashes": [5]}
@@ -115,8 +116,10 @@ def _demonstration() -> tuple[ScreeningProtocol, Cassette]:
     return ScreeningProtocol.model_validate(plan), read_cassette(DEMO_CASSETTE)
 
 
-def _adjusted(plan: ScreeningProtocol, microscope: str | None, until: str | None) -> ScreeningProtocol:
+def _adjusted(plan: "ScreeningProtocol", microscope: str | None, until: str | None) -> "ScreeningProtocol":
     """Apply what the command line says over the protocol."""
+    from epicycle.protocols.screening import ScreeningProtocol
+
     changes: dict[str, Any] = plan.model_dump(mode="json")
     if microscope is not None and microscope != plan.microscope.use:
         changes["microscope"] = {"use": microscope}
@@ -128,8 +131,15 @@ def _adjusted(plan: ScreeningProtocol, microscope: str | None, until: str | None
         raise BadInput(f"--until {until}: {error}") from None
 
 
-def _go(night: Night, lease: Any, settings: Settings, *, quiet: bool) -> None:
+def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) -> None:
     """Run to the end of the night with duties, live view and keyboard, then say how it went."""
+    from epicycle.db.connection import open_reader
+    from epicycle.orchestrator.duties import on_duty
+    from epicycle.orchestrator.opening import record_in
+    from epicycle.orchestrator.screening import screen
+    from epicycle.web.live import final_ranking, follow
+    from epicycle.web.report import render_report
+
     folder = night.folder
     record, report_path = record_in(folder), folder / "report.html"
     shown = nullcontext() if quiet else follow(record, console)
@@ -147,7 +157,7 @@ def _go(night: Night, lease: Any, settings: Settings, *, quiet: bool) -> None:
 
 
 @contextmanager
-def _keyboard(settings: Settings) -> Iterator[None]:
+def _keyboard(settings: "Settings") -> Iterator[None]:
     """Ctrl-C once: stop at the next boundary; twice: park now."""
 
     def interrupted(_signal: int, _frame: FrameType | None) -> None:
@@ -170,6 +180,9 @@ def _keyboard(settings: Settings) -> Iterator[None]:
 @app.command()
 def status(record: Record) -> None:
     """Say what is going on; read-only, safe beside a running night."""
+    from epicycle.db.connection import open_reader
+    from epicycle.web.live import status_text
+
     reader = open_reader(_record(record))
     try:
         console.print(status_text(reader))
@@ -210,6 +223,8 @@ def _pair(text: str) -> tuple[str, Any]:
 
 
 def _tell(record: Path, verb: str, args: dict[str, Any]) -> None:
+    from epicycle.db.asking import ask
+
     number = ask(
         record,
         verb,
@@ -230,11 +245,16 @@ def report(
     out: Annotated[Path | None, typer.Option(help="HTML file; report.html beside the record by default.")] = None,
 ) -> None:
     """Write the self-contained HTML report; works half-way through a night too."""
+    from epicycle.web.report import render_report
+
     record = _record(record)
     console.print(str(render_report(record, out or record.parent / "report.html")), soft_wrap=True, markup=False)
 
 
 def _is_running(record: Path) -> bool:
+    from epicycle.db.connection import open_reader
+    from epicycle.db.lease import holder
+
     reader = open_reader(record)
     try:
         who = holder(reader)
@@ -244,7 +264,7 @@ def _is_running(record: Path) -> bool:
 
 
 def _record(given: Path) -> Path:
-    return record_in(given) if given.is_dir() else given
+    return given / "night.db" if given.is_dir() else given
 
 
 # protocols
@@ -253,6 +273,8 @@ def _record(given: Path) -> Path:
 @protocols_app.command("list")
 def list_protocols() -> None:
     """Name the shipped protocols."""
+    from epicycle.protocols.reading import read_protocol, shipped_names
+
     table = Table("protocol", "what it is for")
     for name in shipped_names():
         table.add_row(name, read_protocol(name).description)
@@ -262,6 +284,8 @@ def list_protocols() -> None:
 @protocols_app.command()
 def show(name: Annotated[str, typer.Argument(help="A shipped protocol.")]) -> None:
     """Print a shipped protocol, comments included; save it and change what you like."""
+    from epicycle.protocols.reading import shipped_text
+
     text = shipped_text(name)
     if console.is_terminal:
         console.print(Syntax(text, "yaml", word_wrap=True))
@@ -272,6 +296,8 @@ def show(name: Annotated[str, typer.Argument(help="A shipped protocol.")]) -> No
 @protocols_app.command()
 def validate(file: Annotated[Path, typer.Argument(help="A protocol file.")]) -> None:
     """Check a protocol: every mistake with its line, the field's own explanation and the accepted values."""
+    from epicycle.protocols.reading import read_protocol
+
     protocol = read_protocol(file if file.suffix else str(file))
     console.print(f"{file}: {protocol.name} is a valid protocol", markup=False)
 
@@ -281,6 +307,8 @@ def schema(
     of: Annotated[str, typer.Option("--of", help="protocol or cassette")] = "protocol",
 ) -> None:
     """Print the JSON Schema, for editors."""
+    from epicycle.protocols.reading import json_schema
+
     if of not in ("protocol", "cassette"):
         raise BadInput(f"there is no schema of {of}; accepted are protocol and cassette")
     typer.echo(json.dumps(json_schema("protocol" if of == "protocol" else "cassette"), indent=2, ensure_ascii=False))
@@ -294,7 +322,10 @@ PlotFile = Annotated[Path | None, typer.Option("--plot", help="Write a PNG with 
 PixelSize = Annotated[float | None, typer.Option(min=0.01, help="Pixel size in Å, where the file does not say.")]
 
 
-def _image(path: Path, pixel_size_a: float | None) -> Image:
+def _image(path: Path, pixel_size_a: float | None) -> "Image":
+    from epicycle.files.mrc import read_image
+    from epicycle.hardware.records import Image
+
     pixels, own = read_image(path)
     return Image(pixels, pixel_size_a or own, None, str(path))
 
@@ -302,6 +333,9 @@ def _image(path: Path, pixel_size_a: float | None) -> Image:
 @detect_app.command()
 def squares(path: ImageFile, json_file: JsonFile = None, plot: PlotFile = None, pixel_size_a: PixelSize = None) -> None:
     """Find and classify the squares of an atlas or one of its tiles."""
+    from epicycle.detectors.output import squares_json
+    from epicycle.orchestrator import plugins
+
     image = _image(path, pixel_size_a)
     found = plugins.load("epicycle.detectors", "mixture-squares")({}).find(image)
     table = Table("#", "x px", "y px", "area px²", "mean", "score", "class", "partial")
@@ -319,6 +353,8 @@ def squares(path: ImageFile, json_file: JsonFile = None, plot: PlotFile = None, 
     _show(table, f"{len(found.squares)} squares, grid at {found.grid_angle_deg:.1f}°", found.reason, len(found.squares))
     _write_json(json_file, squares_json(found, str(path)))
     if plot is not None:
+        from epicycle.detectors.drawing import draw_squares
+
         draw_squares(image, found, plot)
 
 
@@ -332,6 +368,9 @@ def holes(
     hole_pitch_um: Annotated[float | None, typer.Option(help="Distance between hole centres in µm, if known.")] = None,
 ) -> None:
     """Find the holes of a square or a hole-level view, with their lattice."""
+    from epicycle.detectors.output import holes_json
+    from epicycle.orchestrator import plugins
+
     image = _image(path, pixel_size_a)
     sizes = {"hole_diameter_um": hole_diameter_um, "hole_pitch_um": hole_pitch_um}
     options = {name: value for name, value in sizes.items() if value is not None}
@@ -351,6 +390,8 @@ def holes(
     _show(table, f"{len(found.holes)} sites, {said}", found.reason, len(found.holes))
     _write_json(json_file, holes_json(found, str(path)))
     if plot is not None:
+        from epicycle.detectors.drawing import draw_holes
+
         draw_holes(image, found, plot)
 
 
@@ -373,6 +414,8 @@ def doctor(
     folder: Annotated[Path, typer.Option("--out", help="Folder where nights would be kept.")] = Path("nights"),
 ) -> None:
     """Say whether this machine is fit to run a night: one line each; exit code 0 when it is."""
+    from epicycle.orchestrator import fitness
+
     checks = fitness.examine(folder)
     width = max(len(check.name) for check in checks)
     for check in checks:
