@@ -51,7 +51,7 @@ LEAST_PERIOD = 2.5
 CHANCE_ODDS = 90.0
 """Explained over unexplained variance times the rings, at which a fit counts as half believed: noise reaches 60."""
 
-PLAUSIBLE_ASTIGMATISM_A = 2000.0
+PLAUSIBLE_ASTIGMATISM_A = 1000.0
 """Standard deviation of ``u - v`` before looking: where the rings do not tell, astigmatism is small."""
 
 NOTHING = 0.1

@@ -2,8 +2,9 @@
 
 Every pair of tiles that should overlap gives one measured offset with its 2×2 information (none along an edge that
 runs straight through the overlap) and its confidence. All offsets are then solved together by robust least squares
-with the nominal stage positions as a weak prior, so that a blank or unmatched tile stays where the stage put it, moved
-along with its neighbours, and one wrong match cannot tear the mosaic.
+with the stage positions as a weak prior, so that a blank or unmatched tile stays where the stage put it, moved along
+with its neighbours, and one wrong match cannot tear the mosaic. The magnification's calibration is seldom better than
+a percent, which is many pixels over an atlas: the same solution corrects it, since the stage knows its own scale.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..hardware.records import Affine, Image, Pixels
+from ..hardware.records import Image, Pixels
 from ..protocols.errors import BadInput
 from .correlation import Floats, band_pass, find_lag
 from .records import Stitched
 from .registration import shrunk
 
-STAGE_ERROR_UM = 4.0
-"""Standard deviation expected of one stage position (`shared/spec/microscopy.md` §5: 1-3 µm after a long move)."""
+STAGE_ERROR_UM = 3.0
+"""Standard deviation expected of one stage position after a long move; operators report 1 to 3 µm."""
+
+STRAINS = np.array([[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[1, 0], [0, -1]], [[0, 1], [1, 0]]], np.float64)
+STRAIN_SIGMAS = (0.02, 0.02, 0.003, 0.003)
+"""How wrong the nominal calibration may be: scale, rotation (radians), and the two ways to be askew."""
 
 SEARCH_UM = 16.0
 """How far from its nominal place a neighbour is looked for."""
@@ -71,9 +76,9 @@ def stitch(tiles: Sequence[Image]) -> Stitched:
     -------
     Stitched
         ``offsets_px`` count from the first pixel of the mosaic. Pixels that no tile covers hold the mosaic's dark level
-        (its 1st percentile), as a grid bar would look. ``image_to_stage`` has the tiles' mean linear part, and the
-        translation that leaves the corrected tiles on average where the stage said they were. ``residual_px`` is 0
-        without measured overlaps.
+        (its 1st percentile), as a grid bar would look. ``image_to_stage`` and ``pixel_size_a`` have the calibration
+        corrected by the stage, and the translation that leaves the middles of the tiles on average where the stage
+        said they were. ``residual_px`` is 0 without measured overlaps.
 
     Raises
     ------
@@ -81,17 +86,28 @@ def stitch(tiles: Sequence[Image]) -> Stitched:
         No tiles, a tile without pixel size or position, or tiles of different scale or rotation.
     """
     linear, nominal = _nominal_offsets(tiles)
-    pixel_size_a = float(np.mean([tile.pixel_size_a for tile in tiles if tile.pixel_size_a]))
     pixel_um = float(np.sqrt(abs(np.linalg.det(linear))))
     edges = _measure(tiles, nominal, SEARCH_UM / pixel_um, STAGE_ERROR_UM / pixel_um)
-    offsets, residual, used = _solve(nominal, edges, STAGE_ERROR_UM / pixel_um)
-    offsets = offsets - offsets.min(axis=0)
+    placed = _solve(nominal, edges, STAGE_ERROR_UM / pixel_um)
+    offsets = placed.offsets - placed.offsets.min(axis=0)
+    linear = linear @ np.linalg.inv(np.eye(2) - placed.strain)
     mosaic = _blend([tile.pixels for tile in tiles], offsets)
-    stage = np.array([_translation(tile) for tile in tiles])
-    origin = np.mean(stage - offsets @ linear.T, axis=0)
+    middles = np.array([(np.array(tile.pixels.shape) - 1) / 2 for tile in tiles])
+    stage = np.array([_stage_of(tile, middle) for tile, middle in zip(tiles, middles, strict=True)])
+    origin = np.mean(stage - (offsets + middles) @ linear.T, axis=0)
     (a, b), (c, d) = linear.tolist()
-    affine: Affine = ((a, b, float(origin[0])), (c, d, float(origin[1])))
-    return Stitched(mosaic, tuple((float(r), float(c)) for r, c in offsets), affine, pixel_size_a, residual, used)
+    return Stitched(
+        pixels=mosaic,
+        offsets_px=tuple((float(row), float(col)) for row, col in offsets),
+        image_to_stage=((a, b, float(origin[0])), (c, d, float(origin[1]))),
+        pixel_size_a=_pixel_size_a(tiles) * float(np.sqrt(abs(np.linalg.det(linear)))) / pixel_um,
+        residual_px=placed.residual_px,
+        overlaps_used=placed.used,
+    )
+
+
+def _pixel_size_a(tiles: Sequence[Image]) -> float:
+    return float(np.mean([tile.pixel_size_a for tile in tiles if tile.pixel_size_a]))
 
 
 def _nominal_offsets(tiles: Sequence[Image]) -> tuple[Floats, Floats]:
@@ -111,14 +127,15 @@ def _nominal_offsets(tiles: Sequence[Image]) -> tuple[Floats, Floats]:
         raise BadInput("The tiles' image_to_stage is singular: it maps a picture onto a line; calibrate it first.")
     if np.abs(linears - linear).max() > 0.02 * scale:
         raise BadInput("The tiles differ in scale or rotation; stitch only tiles taken with one preset.")
-    stage = np.array([_translation(tile) for tile in tiles])
-    return linear, (stage - stage[0]) @ np.linalg.inv(linear).T
+    middles = np.array([(np.array(tile.pixels.shape) - 1) / 2 for tile in tiles])
+    stage = np.array([_stage_of(tile, middle) for tile, middle in zip(tiles, middles, strict=True)])
+    return linear, (stage - stage[0]) @ np.linalg.inv(linear).T - (middles - middles[0])
 
 
-def _translation(tile: Image) -> tuple[float, float]:
-    """Stage position of the tile's first pixel."""
-    assert tile.image_to_stage is not None
-    return tile.image_to_stage[0][2], tile.image_to_stage[1][2]
+def _stage_of(tile: Image, place_px: Floats) -> Floats:
+    """Nominal stage position of a place on a tile; the middle is where the stage was sent."""
+    affine = np.asarray(tile.image_to_stage, np.float64)
+    return np.asarray(affine[:, :2] @ place_px + affine[:, 2])
 
 
 def _measure(tiles: Sequence[Image], nominal: Floats, search_px: float, error_px: float) -> list[_Edge]:
@@ -162,29 +179,50 @@ def _measure_pair(
     return np.array([lag.row_px, lag.col_px]) - origin, information, lag.confidence
 
 
-def _solve(nominal: Floats, edges: Sequence[_Edge], error_px: float) -> tuple[Floats, float, int]:
-    """Place all tiles: robust least squares (Geman-McClure weights) of the measured offsets and the stage prior.
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Offsets (n, 2) in px; the calibration's ``strain`` (2, 2): offsets = (1 - strain) · nominal; what was kept."""
 
-    Returns offsets (n, 2), the rms disagreement of the overlaps kept in px (along directions they measured), and how
-    many were kept.
+    offsets: Floats
+    strain: Floats
+    residual_px: float
+    used: int
+
+
+def _solve(nominal: Floats, edges: Sequence[_Edge], error_px: float) -> _Placed:
+    """Place all tiles: robust least squares (Geman-McClure weights) of measured offsets, stage prior and calibration.
+
+    Unknown are all offsets, four numbers of strain (with priors of their own) and a common shift.
     """
     n = len(nominal)
-    offsets: Floats = nominal.copy()
-    weights = np.ones(len(edges))
+    prior, target = _stage_prior(nominal, error_px)
+    offsets, strain, weights = nominal.copy(), np.zeros((2, 2)), np.ones(len(edges))
     for round_number in range(12):
-        normal = np.eye(2 * n) / error_px**2
-        right = (nominal / error_px**2).reshape(-1)
+        normal, right = prior.copy(), target.copy()
         for edge, weight in zip(edges, weights, strict=True):
             _enter(normal, right, edge, weight * edge.confidence)
-        offsets = np.asarray(np.linalg.solve(normal, right), np.float64).reshape(n, 2)
+        solution = np.asarray(np.linalg.solve(normal, right), np.float64)
+        offsets, strain = solution[: 2 * n].reshape(n, 2), np.tensordot(solution[2 * n : 2 * n + 4], STRAINS, 1)
         misfits = np.array([_misfit(edge, offsets) for edge in edges])
         scale = max(3.0, (error_px / BEST_SIGMA_PX) * 0.5**round_number)
         weights = (scale**2 / (scale**2 + misfits**2)) ** 2
     kept = weights > 0.05
-    if not kept.any():
-        return offsets, 0.0, 0
     squares = [_measured_square(edge, offsets) for edge, keep in zip(edges, kept, strict=True) if keep]
-    return offsets, float(np.sqrt(np.mean(squares))), int(kept.sum())
+    residual = float(np.sqrt(np.mean(squares))) if squares else 0.0
+    return _Placed(offsets, strain, residual, int(kept.sum()))
+
+
+def _stage_prior(nominal: Floats, error_px: float) -> tuple[Floats, Floats]:
+    """Set up normal equations: ``offset + strain · (nominal - mean) - shift = nominal``, and what the strain may be."""
+    n = len(nominal)
+    arms = nominal - nominal.mean(axis=0)
+    design = np.zeros((2 * n, 2 * n + 6))
+    design[:, : 2 * n] = np.eye(2 * n)
+    design[:, 2 * n : 2 * n + 4] = np.einsum("kij,nj->nik", STRAINS, arms).reshape(2 * n, 4)
+    design[:, 2 * n + 4 :] = np.tile(-np.eye(2), (n, 1))
+    prior = design.T @ design / error_px**2
+    own = np.concatenate([np.zeros(2 * n), 1 / np.array(STRAIN_SIGMAS) ** 2, np.full(2, 1e-3 / error_px**2)])
+    return prior + np.diag(own), design.T @ nominal.reshape(-1) / error_px**2
 
 
 def _enter(normal: Floats, right: Floats, edge: _Edge, weight: float) -> None:
