@@ -65,9 +65,9 @@ def sides_for(grids: int, squares: int, holes: int, shots: int) -> Sides:
 
     return Sides(
         atlas=side(0.25, grids, 480, 1000),
-        square=side(0.20, squares, 260, 640),
-        hole=side(0.13, holes, 150, 420),
-        shot=side(0.42, 2 * shots, 120, 400),
+        square=side(0.20, squares, 180, 640),
+        hole=side(0.13, holes, 110, 420),
+        shot=side(0.42, 2 * shots, 108, 400),
     )
 
 

@@ -140,6 +140,7 @@ def _environment(zone: tzinfo | None) -> Environment:
         day=day,
         duration=sentences.duration,
         percent=sentences.percent,
+        reason=sentences.reason,
         signed=lambda value: f"{value:.2f}".replace("-", "−"),
         words=lambda name: sentences.CATEGORIES.get(name, str(name).replace("_", " ")),
     )

@@ -183,10 +183,10 @@ def decision_section(decision: DecisionView, grids: Sequence[GridNight]) -> Deci
     chosen = [int(one) for one in decision.chosen]
 
     def reason(one: int) -> str:
-        return str(decision.reasons.get(str(one), ""))
+        return sentences.reason(str(decision.reasons.get(str(one), "")))
 
     taken = [Reason(names.get(one, f"no. {one}"), decision.scores.get(str(one)), reason(one)) for one in chosen]
-    left = Counter(reason(int(one)) for one in decision.offered if int(one) not in set(chosen))
+    left = Counter(sentences.kind_of_reason(reason(int(n))) for n in decision.offered if int(n) not in set(chosen))
     inside = [one.square.number for grid in grids for one in grid.squares if one.square.id == decision.of_id]
     of = f" of square {inside[0]}" if decision.of_kind == "square" and inside else ""
     return DecisionSection(decision, f"Which {decision.question}{of}?", tuple(taken), tuple(left.most_common(8)))

@@ -3,6 +3,7 @@
 Every sentence is made from numbers of the record; a cause is named only where it was measured.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -86,6 +87,16 @@ def listed(words: Iterable[str], last: str = "and") -> str:
 def one_line(text: str) -> str:
     """Put a text on one line, without the stop at its end."""
     return " ".join(text.split()).rstrip(".")
+
+
+def reason(text: str) -> str:
+    """Give a policy's reason without the word that says again whether it was taken."""
+    return one_line(text.removeprefix("taken: ").removeprefix("left: "))
+
+
+def kind_of_reason(text: str) -> str:
+    """Give a reason without its numbers, so that alike ones can be counted together."""
+    return re.sub(r"\s*\([^()]*\)", "", text)
 
 
 # the night
