@@ -39,7 +39,7 @@ class State:
     loads, attempts
         Successful and attempted loads by slot.
     x_um, y_um, z_um, alpha_deg
-        Where the stage believes it is; ``error_*`` is what it is off by.
+        Where the stage believes it is; ``error_*`` is what it is off by, of which ``slow_*`` outlives short moves.
     drift_a_per_s, drift_turn_rad, drift_tau_s, moved_at
         Drift at the end of the last move, its direction and decay.
     defocus_um, focal_um
@@ -67,6 +67,8 @@ class State:
     error_x_um: float = 0.0
     error_y_um: float = 0.0
     error_z_um: float = 0.0
+    slow_x_um: float = 0.0
+    slow_y_um: float = 0.0
     drift_a_per_s: float = 0.0
     drift_turn_rad: float = 0.0
     drift_tau_s: float = 20.0

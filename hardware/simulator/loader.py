@@ -54,6 +54,7 @@ def _come_to_rest(instrument: Instrument) -> None:
     state, stage = instrument.state, instrument.profile.stage
     state.x_um = state.y_um = state.z_um = state.alpha_deg = 0.0
     state.error_x_um = state.error_y_um = state.error_z_um = 0.0
+    state.slow_x_um = state.slow_y_um = 0.0
     state.shift_x_um = state.shift_y_um = 0.0
     state.focal_um = 0.0
     rng = instrument.rng("exchange")

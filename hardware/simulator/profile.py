@@ -44,9 +44,11 @@ class StageNumbers(Frozen):
     limit_um: float = Field(gt=0)
     z_limit_um: float = Field(gt=0)
     tilt_limit_deg: float = Field(gt=0)
-    error_um: float = Field(ge=0, description="Standard deviation per axis after a short, backlash-corrected move.")
-    error_long_um: float = Field(ge=0, description="Standard deviation per axis after a long move.")
-    long_move_um: float = Field(gt=0, description="From this distance on a move is a long one.")
+    error_um: float = Field(
+        ge=0, description="Standard deviation per axis, new at each backlash-corrected move."
+    )
+    error_long_um: float = Field(ge=0, description="Standard deviation per axis of the error that long moves leave.")
+    long_move_um: float = Field(gt=0, description="Distance over which that error is forgotten for a new one.")
     backlash_um: float = Field(ge=0, description="What is left of the backlash after correction, along the move.")
     same_place_um: float = Field(ge=0, description="A smaller move is none.")
     reading_noise_um: float = Field(ge=0)

@@ -36,23 +36,31 @@ def go_to(instrument: Instrument, target: StagePosition) -> StagePosition:
     if "stage-stuck" in instrument.striking:
         return position(instrument)
     rng = instrument.rng("stage")
-    share = min(far / stage.long_move_um, 1.0)
-    spread = math.hypot(stage.error_um, share * math.sqrt(max(stage.error_long_um**2 - stage.error_um**2, 0.0)))
-    errors = spread * rng.standard_normal(2)
-    if far > 0:
-        errors -= stage.backlash_um * np.array([dx, dy]) / far
-    state.error_x_um, state.error_y_um = float(errors[0]), float(errors[1])
+    if far >= stage.same_place_um:
+        _err(instrument, dx, dy, rng)
     state.error_z_um = 0.1 * float(rng.standard_normal())
     noise = stage.reading_noise_um * rng.standard_normal(3)
     state.x_um, state.y_um = target.x_um + float(noise[0]), target.y_um + float(noise[1])
     state.z_um, state.alpha_deg = target.z_um + float(noise[2]), target.alpha_deg
     least, most = stage.drift_a_per_s
-    vigour = min(1.0, 0.3 + 0.7 * share + abs(turn) / 20)
+    vigour = min(1.0, 0.3 + 0.7 * far / stage.long_move_um + abs(turn) / 20)
     state.drift_a_per_s = least + (most - least) * float(rng.random()) * vigour
     state.drift_tau_s = float(rng.uniform(*stage.drift_tau_s))
     state.drift_turn_rad = float(rng.uniform(0, 2 * math.pi))
     state.moved_at = instrument.clock.now()
     return position(instrument)
+
+
+def _err(instrument: Instrument, dx: float, dy: float, rng: np.random.Generator) -> None:
+    """Draw the error of a move: a part that wanders with the way gone, a new part, and what is left of the backlash."""
+    state, stage = instrument.state, instrument.profile.stage
+    far = math.hypot(dx, dy)
+    kept = math.exp(-far / stage.long_move_um)
+    slow = stage.error_long_um * math.sqrt(1 - kept**2) * rng.standard_normal(2)
+    state.slow_x_um = kept * state.slow_x_um + float(slow[0])
+    state.slow_y_um = kept * state.slow_y_um + float(slow[1])
+    new = stage.error_um * rng.standard_normal(2) - stage.backlash_um * np.array([dx, dy]) / far
+    state.error_x_um, state.error_y_um = state.slow_x_um + float(new[0]), state.slow_y_um + float(new[1])
 
 
 def _check_limits(instrument: Instrument, target: StagePosition) -> None:

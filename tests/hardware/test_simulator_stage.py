@@ -26,19 +26,29 @@ def test_long_moves_end_less_exactly_than_short_ones(bench: Make, behind: Make) 
     microscope = bench().connect()
     microscope.load(1)
     instrument = behind(microscope)
-    short = errors_after(microscope, instrument, 5.0)
-    long = errors_after(microscope, instrument, 600.0)
-    assert short[:, 1].std() == pytest.approx(0.3, rel=0.25)
-    assert long[:, 1].std() == pytest.approx(1.0, rel=0.25)
+    short = np.diff(errors_after(microscope, instrument, 5.0), axis=0)
+    long = np.diff(errors_after(microscope, instrument, 900.0), axis=0)
+    assert short[:, 1].std() / np.sqrt(2) == pytest.approx(0.28, rel=0.25)
+    assert long[:, 1].std() / np.sqrt(2) == pytest.approx(1.0, rel=0.25)
+
+
+def test_height_and_tilt_leave_the_place_alone(bench: Make, behind: Make) -> None:
+    microscope = bench().connect()
+    microscope.load(1)
+    at = microscope.go_to(StagePosition(100.0, 50.0))
+    state = behind(microscope).state
+    kept = (state.error_x_um, state.error_y_um)
+    microscope.go_to(StagePosition(at.x_um, at.y_um, 20.0, 5.0))
+    assert (state.error_x_um, state.error_y_um) == kept
 
 
 def test_backlash_left_over_lags_behind_the_move(bench: Make, behind: Make) -> None:
     microscope = bench().connect()
     microscope.load(1)
-    errors = errors_after(microscope, behind(microscope), 5.0, 400)[:, 0]
-    # Numbers 1, 3, … went up in x, 0, 2, … came back.
-    assert errors[1::2].mean() < -0.04
-    assert errors[2::2].mean() > 0.04
+    changes = np.diff(errors_after(microscope, behind(microscope), 5.0, 400)[:, 0])
+    # Moves 1, 3, … went up in x, 2, 4, … came back.
+    assert changes[0::2].mean() == pytest.approx(-0.2, abs=0.08)
+    assert changes[1::2].mean() == pytest.approx(0.2, abs=0.08)
 
 
 def test_going_where_it_is_moves_nothing(bench: Make, behind: Make) -> None:
