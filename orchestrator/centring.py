@@ -16,12 +16,15 @@ from ..targeting.recentre import correction
 from . import guarding, remaining, worker
 from .flow import Phase
 from .night import Night
-from .shooting import keep, look_at, survey, to_stage
+from .shooting import keep, look_again, look_at, survey, to_stage
 from .surveying import hole_sizes
 
 Move = tuple[Phase, str]
 MOVE_AGAIN_UM = 1.0
 """A group that is off by more is gone to again; less is taken up by image shift."""
+
+SURE_OF_PICTURE = 0.4
+"""Correlation from which a view found in its square's image is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,22 @@ def _demand_seen(square: models.Square, group: models.BisGroup, view: Acquired, 
 def _measured_offset(
     night: Night, grid: models.Grid, square: models.Square, view: Acquired
 ) -> tuple[tuple[float, float], int]:
-    """Measure by how much the holes in view stand beside where the record expects them, in µm."""
-    if view.path is None or square.lattice is None:
+    """Measure by how much what is in view stands beside where the record expects it, in µm: by holes, else by pictures.
+
+    The count is that of the holes that agreed; 1 when the square's image agreed as a whole, 0 when nothing did.
+    """
+    if view.path is None:
         return (0.0, 0.0), 0
+    if square.lattice is not None:
+        off, matched = _offset_by_holes(night, grid, square, view)
+        if matched:
+            return off, matched
+    return _offset_by_picture(night, square, view)
+
+
+def _offset_by_holes(
+    night: Night, grid: models.Grid, square: models.Square, view: Acquired
+) -> tuple[tuple[float, float], int]:
     with night.journal.read() as db:
         known = [h for h in remaining.holes_of(db, square.id) if h.site == "hole"]
     choice = night.plan.holes.finder
@@ -127,10 +143,21 @@ def _measured_offset(
     return (a * drow + b * dcol, c * drow + d * dcol), matched
 
 
+def _offset_by_picture(night: Night, square: models.Square, view: Acquired) -> tuple[tuple[float, float], int]:
+    """Find the view in the square's own image; for views that hold too little of a lattice, and films without one."""
+    if square.image_id is None:
+        return (0.0, 0.0), 0
+    looks = look_again(night, square.image_id), look_at(view)
+    found = night.analyst.now(worker.find_in_square, *looks, _reach_um(square), latency_s=0.5)
+    if found is None or found.confidence < SURE_OF_PICTURE:
+        return (0.0, 0.0), 0
+    return (found.x_um, found.y_um), 1
+
+
 def _reach_um(square: models.Square) -> float:
     """Give how far off a group is believed to be: below half the shorter side of the hole lattice's cell."""
     if square.lattice is None:
-        return 1.0
+        return 2.0
     shorter = min(math.hypot(*square.lattice["a_um"]), math.hypot(*square.lattice["b_um"]))
     return 0.48 * shorter
 
@@ -142,7 +169,8 @@ def _record_centred(night: Night, entry: Entry, group: models.BisGroup, centred:
     row.correction_x_um, row.correction_y_um = centred.correction_um
     row.status = "centred"
     off_um = math.hypot(*centred.correction_um)
-    text = f"group {row.number} centred, off by {off_um:.2f} µm by {centred.matched} holes"
+    how = f"{centred.matched} holes" if centred.matched > 1 else "the picture" if centred.matched else "nothing seen"
+    text = f"group {row.number} centred, off by {off_um:.2f} µm by {how}"
     entry.say("group_centred", text, group_id=row.id, images=ids, matched=centred.matched)
 
 

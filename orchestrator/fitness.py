@@ -51,7 +51,7 @@ def examine(folder: Path) -> list[Check]:
         ("writable", lambda: _writable(folder)),
         ("local disk", lambda: _local(folder)),
         ("clock", _clock),
-        *((f"plug-ins {group.split('.')[-1]}", lambda group=group: _plugins(group)) for group in GROUPS),  # type: ignore[misc]
+        *((f"plug-ins {group.split('.')[-1]}", lambda group=group: _plugins(group)) for group in GROUPS),
         ("weights", _weights),
     )
     return [Check(name, *check()) for name, check in checks]

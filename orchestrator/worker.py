@@ -11,6 +11,7 @@ from ..detectors.centre import centre_of_opening
 from ..detectors.records import HoleDetections, HoleFinder, SquareDetections, SquareFinder
 from ..files.mrc import read_image, write_mrc
 from ..hardware.records import Affine, Image
+from ..imaging.across_levels import Offset, offset_between
 from ..imaging.recorded import judge_recorded
 from ..imaging.records import MicrographVerdict, Reregistration
 from ..imaging.reload import reregister
@@ -82,6 +83,11 @@ def find_holes(use: str, options: Mapping[str, Any], look: Look) -> HoleDetectio
 def find_opening(look: Look) -> tuple[float, float, float] | None:
     """Find the middle of the mesh opening in view."""
     return centre_of_opening(look.image())
+
+
+def find_in_square(square: Look, view: Look, limit_um: float) -> Offset | None:
+    """Find a finer view in its square's image."""
+    return offset_between(square.image(), view.image(), limit_um)
 
 
 def find_frame(first: Look, now: Look) -> Reregistration:
