@@ -171,20 +171,27 @@ def what_next(
         return [("Nothing: the night goes on.", f"Now: {one_line(status.doing)}." if status.doing else "")]
     said = [(title(one.grid), next_step(one, squares[one.grid.id])) for one in good_grids(ranking)[:3]]
 
-    def slots(*statuses: str, verdict: Verdict = Verdict.NO_DATA) -> str:
-        found = [one.grid for one in ranking if one.verdict is verdict]
-        kept = sorted(grid.slot for grid in found if not statuses or grid.status in statuses)
-        return f"slot{'s' if len(kept) > 1 else ''} {listed(map(str, kept))}" if kept else ""
+    def slots(found: Iterable[RankedGrid]) -> str:
+        numbers = sorted(one.grid.slot for one in found)
+        return f"slot{'s' if len(numbers) > 1 else ''} {listed(map(str, numbers))}" if numbers else ""
 
-    if remake := slots(verdict=Verdict.REMAKE):
-        said.append((f"Make again {remake}", "(causes below)."))
-    blank = [one.grid.slot for one in ranking if one.grid.status == "screened" and not one.grid.squares]
-    if blank:
-        said.append((f"Look at the atlas of slot {listed(map(str, sorted(blank)))}:", "no square was found there."))
-    if failed := slots("failed"):
-        said.append((f"Look at {failed} by hand", "before loading again."))
-    if unseen := slots("waiting", "skipped", "loaded", "loading"):
-        said.append((f"Screen {unseen} another night.", ""))
+    bad = [one for one in ranking if one.verdict is Verdict.REMAKE]
+    nothing = [one for one in ranking if one.verdict is Verdict.NO_DATA]
+    blank = slots(one for one in nothing if one.grid.status == "screened" and not one.grid.squares)
+    unseen = ("waiting", "skipped", "loaded", "loading")
+    for numbers, what, how in (
+        (slots(one for one in bad if not is_open(one)), "Make again {}", "(causes below)."),
+        (
+            slots(one for one in bad if is_open(one)),
+            "Expose more on {}",
+            "before giving up: too few exposures to tell.",
+        ),
+        (blank, "Look at the atlas of {}:", "no square was found there."),
+        (slots(one for one in nothing if one.grid.status == "failed"), "Look at {} by hand", "before loading again."),
+        (slots(one for one in nothing if one.grid.status in unseen), "Screen {} another night.", ""),
+    ):
+        if numbers:
+            said.append((what.format(numbers), how))
     return said or [("Nothing to do:", "no grid gave data.")]
 
 
@@ -254,10 +261,10 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
     grid = ranked.grid
     first = best_squares(squares)
     like = f"squares like {listed(str(square.number) for square in first)}"
-    unsure = ranked.share is not None and ranked.share.probability < LIKELY
-    if unsure and grid.good_left and ranked.verdict in (Verdict.COLLECT, Verdict.CARE):
+    if is_open(ranked):
+        before = "giving it up" if ranked.verdict is Verdict.REMAKE else "collecting"
         tell = f"{count(grid.judged, 'exposure')} cannot tell yet"
-        return f"Expose more before collecting: {tell}, {count(grid.good_left, 'good square')} left{_try(first)}."
+        return f"Expose more before {before}: {tell}, {count(grid.good_left, 'good square')} left{_try(first)}."
     match ranked.verdict:
         case Verdict.COLLECT:
             left = f"Collect: {count(grid.good_left, 'good square')} not yet visited"
@@ -278,6 +285,12 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
         case "screened" | "skipped":
             return "Screen it another night."
     return ""
+
+
+def is_open(ranked: RankedGrid) -> bool:
+    """Whether more exposures are needed to tell, and there is a place for them."""
+    share = ranked.share
+    return share is not None and share.probability < LIKELY and ranked.grid.good_left > 0
 
 
 def remedy(ranked: RankedGrid) -> str:

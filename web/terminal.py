@@ -4,8 +4,11 @@ Every line is cut to the width and the number of lines to the height; names are 
 that nothing in a record can steer the terminal. Colour is never the only cue.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from itertools import zip_longest
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
@@ -46,6 +49,8 @@ VERDICTS = {
 }
 """Short words for the verdicts."""
 TONES = {"good": "green", "care": "yellow", "bad": "red", "busy": "cyan"}
+TWO_COLUMNS = 120
+"""Width from which faults and decisions stand beside each other."""
 CELL, SHORT_CELL = 38, 13
 """Columns one slot needs, with its name and without."""
 
@@ -79,10 +84,15 @@ class Screen:
         yield from head[4:]
         if left < 2:
             return
-        faults = min(len(glance.faults), max(left // 2 - 1, 1), 8)
-        decisions = min(len(glance.decisions), max(left - faults - 2, 0), 8)
-        yield from _told("faults", glance.faults, faults, status.counts.faults, self._zone, "red")
-        yield from _told("decisions", glance.decisions, decisions, len(glance.decisions), self._zone, "cyan")
+        slots = {one.grid.id: one.grid.slot for one in glance.cassette}
+        if width >= TWO_COLUMNS:
+            told = _told("faults", glance.faults, left - 1, slots, self._zone, "red")
+            decided = _told("decisions", glance.decisions, left - 1, slots, self._zone, "cyan")
+            yield _beside(told, decided)
+            return
+        faults = min(len(glance.faults), max(left // 2 - 1, 1))
+        yield from _told("faults", glance.faults, faults, slots, self._zone, "red")
+        yield from _told("decisions", glance.decisions, max(left - faults - 2, 0), slots, self._zone, "cyan")
 
 
 def path(status: NightStatus) -> Text:
@@ -173,6 +183,8 @@ def _doing(status: NightStatus, width: int) -> list[Text]:
     where += [f"group {status.group_number}"] if status.group_number is not None else []
     doing = plain(status.outcome if status.over and status.outcome else status.doing)
     said = ", ".join(where)
+    if set(re.findall(r"\w+", doing)) <= {*re.findall(r"\w+", said), "of"}:
+        doing = status.phase.replace("_", " ")
     if len(said) + len(doing) + 2 <= width:
         return [_line(f"{said}: {doing}" if said and doing else said or doing or "no word yet")]
     return [_line(said), _line(f"  {doing}")] if said else [_line(doing)]
@@ -183,19 +195,46 @@ def _counts(status: NightStatus) -> Text:
     more = [f"{counts.usable} usable"] if counts.judged else []
     more += [f"{counts.waiting} waiting"] if counts.waiting else []
     more += [f"{counts.lost} lost"] if counts.lost else []
-    said = f"{counts.squares_visited} of {count(counts.squares, 'square')} seen, {count(counts.holes, 'hole')}, "
-    said += count(counts.exposures, "exposure") + (f" ({', '.join(more)})" if more else "")
+    said = [
+        f"squares {counts.squares_visited}/{counts.squares}",
+        f"holes {counts.holes:,}",
+        f"exposures {counts.exposures}" + (f" ({', '.join(more)})" if more else ""),
+    ]
     if status.last_dose_e_per_a2 is not None:
-        said += f", last dose {status.last_dose_e_per_a2:.3g} e⁻/Å²"
-    return _line(said)
+        said.append(f"last dose {_dose(status.last_dose_e_per_a2)} e⁻/Å²")
+    return _line(", ".join(said))
+
+
+def _dose(dose_e_per_a2: float) -> str:
+    """Give a dose to two digits, never as a power of ten."""
+    digits = 0 if dose_e_per_a2 <= 0 else max(1 - math.floor(math.log10(dose_e_per_a2)), 0)
+    return f"{dose_e_per_a2:.{min(digits, 6)}f}"
 
 
 def _told(
-    what: str, events: Sequence[EventView], shown: int, total: int, zone: tzinfo | None, style: str
-) -> Iterator[Text]:
+    what: str,
+    events: Sequence[EventView],
+    most: int,
+    slots: Mapping[int, int],
+    zone: tzinfo | None,
+    style: str,
+) -> list[Text]:
+    """List the last events of a kind under their name, the latest last."""
+    shown = events[-most:] if most > 0 else ()
     if not shown:
-        yield _line(f"{what}: none", "dim")
-        return
-    yield _line(f"{what}, the last {shown} of {total}" if total > shown else what, f"bold {style}")
-    for event in events[-shown:]:
-        yield _line(f"{at(event.at, zone)} {plain(event.text)}")
+        return [_line(f"{what}: {'none' if not events else len(events)}", "dim")]
+    lines = [_line(what if len(shown) == len(events) else f"{what}, the last {len(shown)}", f"bold {style}")]
+    for event in shown:
+        text, number = plain(event.text), slots.get(event.grid_id or 0)
+        where = "" if number is None or f"slot {number}" in text else f"slot {number}: "
+        lines.append(_line(f"{at(event.at, zone)} {where}{text}"))
+    return lines
+
+
+def _beside(left: Sequence[Text], right: Sequence[Text]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    for _ in range(2):
+        table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    for pair in zip_longest(left, right, fillvalue=Text()):
+        table.add_row(*pair)
+    return table

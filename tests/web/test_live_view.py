@@ -61,7 +61,7 @@ def test_screen_at_80_by_24_says_where_it_is_and_why(going: Path, reader_of: Cal
         assert word in said, word
     slots = [line[:2].strip() for line in lines] + [line[40:43].strip() for line in lines]
     assert {str(slot) for slot in range(1, 13)} <= set(slots)
-    assert "16 exposures" in said
+    assert "exposures 16" in said
     assert "last dose" in said
 
 

@@ -79,7 +79,7 @@ def ordinary(paint: Callable[..., Path]) -> Path:
     return paint(
         {
             1: {"name": "good", "usable": 0.95, "resolution_a": 3.3},
-            2: {"name": "poor", "usable": 0.05, "resolution_a": 8.0, "ice_nm": 140.0, "flags": ("thick",)},
+            2: {"name": "poor", "usable": 0.0, "resolution_a": 8.0, "ice_nm": 140.0, "flags": ("thick",)},
             3: {"name": "", "status": "empty"},
             4: {"name": "broken", "visited": 0, "classes": ("broken_or_dry", "cracked")},
             5: {"name": "lost", "status": "failed", "reason": "the grid did not arrive"},
