@@ -44,9 +44,7 @@ class StageNumbers(Frozen):
     limit_um: float = Field(gt=0)
     z_limit_um: float = Field(gt=0)
     tilt_limit_deg: float = Field(gt=0)
-    error_um: float = Field(
-        ge=0, description="Standard deviation per axis, new at each backlash-corrected move."
-    )
+    error_um: float = Field(ge=0, description="Standard deviation per axis, new at each backlash-corrected move.")
     error_long_um: float = Field(ge=0, description="Standard deviation per axis of the error that long moves leave.")
     long_move_um: float = Field(gt=0, description="Distance over which that error is forgotten for a new one.")
     backlash_um: float = Field(ge=0, description="What is left of the backlash after correction, along the move.")

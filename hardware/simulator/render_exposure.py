@@ -6,7 +6,9 @@ the rings of that noise by ``sin(ξ) / ξ``, ``ξ = π λ t k²`` (the thickness
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -103,8 +105,8 @@ def frames_of(
     shape: tuple[int, int],
     dark_e_per_px: float,
     rng: np.random.Generator,
-) -> NDArray[np.int16]:
-    """Record a movie.
+) -> Iterator[Layer]:
+    """Record a movie, frame by frame: counts of one frame after the other.
 
     Parameters
     ----------
@@ -115,16 +117,14 @@ def frames_of(
         (frames + 1, 2).
     """
     count = len(path_px) - 1
-    frames = np.empty((count, *shape), np.int16)
     each = np.asarray(scene.electrons, np.float32) / np.float32(count)
-    for number in range(count):
-        moved = spectrum * _movement(path_px[number], path_px[number + 1], shape)
+    for start, end in pairwise(path_px):
+        moved = spectrum * _movement(start, end, shape)
         image = scipy.fft.irfft2(moved, s=shape, workers=1, overwrite_x=True)
         image += np.float32(1)
         image *= each
         image += np.float32(dark_e_per_px / count)
-        frames[number] = poisson(np.maximum(image, 0, out=image), rng)
-    return frames
+        yield poisson(np.maximum(image, 0, out=image), rng)
 
 
 def induced_path_px(frames: int, dose: float, pixel_size_a: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -135,43 +135,6 @@ def induced_path_px(frames: int, dose: float, pixel_size_a: float, rng: np.rando
     along = reach * (1 - np.exp(-given / 6.0)) + 0.05 * given
     wander = np.concatenate([[[0.0, 0.0]], np.cumsum(rng.normal(0, 1.2 / math.sqrt(frames), (frames, 2)), axis=0)])
     return np.asarray((along[:, None] * [math.sin(turn), math.cos(turn)] + wander) / pixel_size_a)
-
-
-def particle_views(diameter_a: float, pixel_size_a: float, seed: int, count: int = 8) -> list[Layer]:
-    """Project one random globular particle in random directions: phase in radians, each (size, size)."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 77])))
-    radius = diameter_a / 2
-    lobes = rng.standard_normal((26, 3))
-    lobes *= (0.72 * radius * rng.random(26) ** (1 / 3) / np.linalg.norm(lobes, axis=1))[:, None]
-    width = radius * rng.uniform(0.16, 0.34, 26)
-    half = max(math.ceil(1.25 * radius / pixel_size_a), 1)
-    axis = np.arange(-half, half + 1) * pixel_size_a
-    views = []
-    for _ in range(count):
-        turned = lobes @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
-        rows = np.exp(-((axis[:, None] - turned[:, 0]) ** 2) / (2 * width**2))
-        cols = np.exp(-((axis[:, None] - turned[:, 1]) ** 2) / (2 * width**2))
-        view = np.einsum("rl,cl,l->rc", rows, cols, width)
-        views.append(view.astype(np.float32))
-    # Protein in ice adds about 2.5 V over its thickness: 0.0018 rad for each Å at 200 kV.
-    scale = np.float32(0.0018 * 0.7 * diameter_a / max(float(view.max()) for view in views))
-    return [view * scale for view in views]
-
-
-def place_particles(
-    shape: tuple[int, int], at_px: NDArray[np.float64], views: list[Layer], which: NDArray[np.int64]
-) -> Layer:
-    """Add particle views at these (row, col), each cut by the border where it must be."""
-    canvas = np.zeros(shape, np.float32)
-    for (row, col), number in zip(np.rint(at_px).astype(int), which, strict=True):
-        view = views[number % len(views)]
-        half = view.shape[0] // 2
-        low_r, low_c = max(row - half, 0), max(col - half, 0)
-        high_r, high_c = min(row + half + 1, shape[0]), min(col + half + 1, shape[1])
-        if low_r < high_r and low_c < high_c:
-            part = view[low_r - row + half : high_r - row + half, low_c - col + half : high_c - col + half]
-            canvas[low_r:high_r, low_c:high_c] += part
-    return canvas
 
 
 def enlarged(coarse: Layer, shape: tuple[int, int]) -> Layer:

@@ -9,7 +9,7 @@ import pytest
 
 from epicycle.files.mrc import read_frames
 from epicycle.hardware.records import Shot, StagePosition
-from epicycle.hardware.simulator import camera, render_exposure
+from epicycle.hardware.simulator import picture, render_exposure
 from epicycle.hardware.simulator.lens import Aberrations, phase_per_nm, wavelength_a
 
 Make = Callable[..., Any]
@@ -72,7 +72,7 @@ def shot(
     scene = render_exposure.Scene(thickness_nm * render_exposure.ICE_POWER, None, 3000.0, thickness_nm)
     rng = np.random.default_rng(7)
     spectrum = render_exposure.exit_spectrum(scene, optics, 40.0, (SIDE, SIDE), PIXEL_A, rng)
-    return render_exposure.frames_of(spectrum, scene, np.zeros((2, 2)), (SIDE, SIDE), 0.0, rng)[0].astype(float)
+    return next(render_exposure.frames_of(spectrum, scene, np.zeros((2, 2)), (SIDE, SIDE), 0.0, rng)).astype(float)
 
 
 @pytest.mark.parametrize("defocus_a", [8000.0, 15000.0, 25000.0])
@@ -134,7 +134,7 @@ def test_movement_blurs_along_its_direction() -> None:
     for name, path in (("still", [[0, 0], [0, 0]]), ("moved", [[0, 0], [0, 8.0]])):
         rng = np.random.default_rng(3)
         spectrum = render_exposure.exit_spectrum(scene, optics, 40.0, (SIDE, SIDE), PIXEL_A, rng)
-        image = render_exposure.frames_of(spectrum, scene, np.array(path), (SIDE, SIDE), 0.0, rng)[0].astype(float)
+        image = next(render_exposure.frames_of(spectrum, scene, np.array(path), (SIDE, SIDE), 0.0, rng)).astype(float)
         power = spectrum_of(image)
         low, high = int(512 * PIXEL_A / 12), int(512 * PIXEL_A / 8)
         depth[name] = [profile(power, (angle, 20.0))[low:high].mean() for angle in (0.0, 90.0)]
@@ -151,7 +151,7 @@ def test_frames_stand_where_the_path_says() -> None:
     spectrum = render_exposure.exit_spectrum(scene, optics, 0.0, (64, 64), PIXEL_A, rng)
     path = np.array([[0.0, 0.0], [0.0, 0.0], [6.0, -3.0]])
     path = np.vstack([path, path[-1:]])
-    frames = render_exposure.frames_of(spectrum, scene, path, (64, 64), 0.0, rng).astype(float)
+    frames = list(render_exposure.frames_of(spectrum, scene, path, (64, 64), 0.0, rng))
     rows, cols = np.indices((64, 64))
     for frame, where in ((frames[0], (0.0, 0.0)), (frames[2], (6.0, -3.0))):
         weight = np.maximum(np.median(frame) - frame - 500, 0)
@@ -190,7 +190,7 @@ def test_drift_after_a_move_shows_in_the_frames(bench: Make, on_square: Make, be
     for name, rate in (("calm", 0.0), ("drifting", 25.0)):
         instrument.state.drift_a_per_s, instrument.state.moved_at = rate, night.clock.now()
         preset = microscope.presets()["exposure"]
-        path = camera.path_px(instrument, preset, night.clock.now(), PIXEL_A, np.random.default_rng(0))
+        path = picture.path_px(instrument, preset, night.clock.now(), PIXEL_A, np.random.default_rng(0))
         lengths[name] = float(np.linalg.norm(path[-1] - path[0])) * PIXEL_A
     assert lengths["drifting"] - lengths["calm"] > 0.5 * 25.0 * 4.0 * 0.5
 
