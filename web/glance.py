@@ -16,7 +16,7 @@ from ..db.views import EventView, NightStatus, RankedGrid
 
 REMEMBERED = 50
 """Faults and decisions kept for display."""
-SHARE = 0.02
+SHARE = 0.01
 """How much of one processor reading may take."""
 
 

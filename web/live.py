@@ -1,6 +1,6 @@
 """Following a night from a terminal, reading its record and nothing else.
 
-On a terminal the screen is redrawn at most four times a second, and only when something happened; in a pipe each
+On a terminal the screen is redrawn at most twice a second, and only when something happened; in a pipe each
 noteworthy event is a line. A view that fails never harms the night: it says so once in the log and goes on trying.
 """
 
@@ -26,7 +26,7 @@ from .glance import Glance, Watcher
 from .sentences import SYMBOLS, percent, why
 from .terminal import VERDICTS, Screen, at, plain
 
-REDRAW_S = 0.3
+REDRAW_S = 0.5
 """Least time between two redraws."""
 ROUTINE = frozenset(
     {

@@ -57,6 +57,7 @@ class GridNight:
     reloaded_at: tuple[datetime, ...]
     squares: tuple[SquareNight, ...]
     decisions: tuple[DecisionView, ...]
+    faults: tuple[FaultView, ...]
 
     @property
     def summary(self) -> GridSummary:
@@ -105,6 +106,7 @@ def whole_night(reader: Engine) -> WholeNight:
         squares = _squares(connection)
         steps = views.timeline(connection)
         decisions = views.decisions_of(connection)
+        faults = views.faults(connection)
         grids = tuple(
             GridNight(
                 ranked,
@@ -112,6 +114,7 @@ def whole_night(reader: Engine) -> WholeNight:
                 _reloads(steps, ranked.grid.id),
                 tuple(squares[ranked.grid.id]),
                 tuple(d for d in decisions if _about(d, ranked.grid.id, squares)),
+                tuple(fault for fault in faults if fault.grid_id == ranked.grid.id),
             )
             for ranked in views.rank(connection)
         )
@@ -119,7 +122,7 @@ def whole_night(reader: Engine) -> WholeNight:
             status,
             grids,
             tuple(steps),
-            tuple(views.faults(connection)),
+            tuple(faults),
             tuple(decisions),
             tuple(views.commands(connection)),
             tuple(views.remarks(connection)),

@@ -14,8 +14,9 @@ from .overlays import circles, crosses
 from .sentences import duration
 
 Point = tuple[float, float]
-WORST_SHOWN_A = 20.0
-"""Fits worse than this stand at the edge: between 20 Å and 100 nothing is left to tell apart."""
+WORST_SHOWN_A = 30.0
+"""Fits worse than this stand at the edge: beyond, nothing is left to tell apart."""
+_RESOLUTION_TICKS_A = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,15 +278,16 @@ def _scatter(
     width: int = 300,
     height: int = 190,
 ) -> Chart:
-    """Plot resolutions, better ones higher, usable exposures as dots and others as crosses."""
+    """Plot resolutions on a logarithmic axis, better ones higher, usable exposures as dots and others as crosses."""
     left, bottom, top, right = 40, 42, 10, 10
-    low, high = _padded(min(p[1] for p in points), max(p[1] for p in points), at_least=2.0)
+    best, worst = min(p[1] for p in points), max(p[1] for p in points)
+    low, high = _padded(math.log(best), math.log(worst), at_least=0.5)
 
     def x_at(value: float) -> float:
         return left + (value - x_range[0]) / (x_range[1] - x_range[0]) * (width - left - right)
 
     def y_at(value: float) -> float:
-        return top + (value - low) / (high - low) * (height - top - bottom)
+        return top + (math.log(value) - low) / (high - low) * (height - top - bottom)
 
     series = []
     for kind, label, verdict, draw in (
@@ -297,14 +299,17 @@ def _scatter(
         if at:
             series.append(Series(kind, label, draw(at, 3.6 if draw is circles else 3.2), len(at)))
     said = ", ".join(f"{one.number} {one.label}" for one in series)
-    best, worst = min(p[1] for p in points), max(p[1] for p in points)
+    ticks: list[float] = []
+    for value in _RESOLUTION_TICKS_A:
+        if low <= math.log(value) <= high and (not ticks or y_at(value) - y_at(ticks[-1]) >= 15):
+            ticks.append(value)
     return Chart(
         width,
         height,
         left,
         bottom,
         tuple(Tick(x_at(value), label) for value, label in x_marks),
-        tuple(Tick(y_at(value), f"{value:g}") for value in nice_ticks(low, high, 4)),
+        tuple(Tick(y_at(value), f"{value:g}") for value in ticks),
         x_label,
         "fit resolution, Å",
         tuple(series),
@@ -313,7 +318,7 @@ def _scatter(
 
 
 def _shown(shot: ExposureView) -> float:
-    return min(shot.measures["fit_resolution_a"], WORST_SHOWN_A)
+    return min(max(shot.measures["fit_resolution_a"], 0.5), WORST_SHOWN_A)
 
 
 def _spread_out(place: int, number: int) -> float:

@@ -92,6 +92,7 @@ def _first_screen(night: WholeNight) -> dict[str, Any]:
         "next_steps": sentences.what_next(status, ranking, squares),
         "wrong": sentences.went_wrong(faults, summaries),
         "faults": faults,
+        "worst_faults": sentences.fault_digest(night.faults, summaries),
     }
 
 
@@ -145,7 +146,6 @@ def _environment(zone: tzinfo | None) -> Environment:
         words=lambda name: sentences.CATEGORIES.get(name, str(name).replace("_", " ")),
     )
     environment.globals.update(
-        why=sentences.why,
         count=sentences.count,
         grid_title=sentences.title,
         listed=sentences.listed,

@@ -84,9 +84,10 @@ class DecisionSection:
 
 @dataclass(frozen=True, slots=True)
 class GridSection:
-    """One grid of the report; ``next_step`` says what to do with it, ``spreads`` its measures by name."""
+    """One grid of the report: why it stands where it does, what to do with it, its measures by name, its pictures."""
 
     grid: GridNight
+    why: str
     atlas: Figure | None
     thumbnail: Figure | None
     next_step: str
@@ -96,6 +97,7 @@ class GridSection:
     by_square: plots.Chart | None
     by_ice: plots.Chart | None
     decisions: tuple[DecisionSection, ...]
+    faults: tuple[tuple[str, str], ...]
 
     @property
     def ranked(self) -> RankedGrid:
@@ -165,6 +167,8 @@ def grid_section(grid: GridNight, darkroom: Darkroom) -> GridSection:
     counted = grid.summary.categories
     return GridSection(
         grid=grid,
+        why=sentences.why(grid.ranked, grid.faults),
+        faults=tuple(sentences.fault_digest(grid.faults, ())),
         atlas=None if atlas is None else atlas[0],
         thumbnail=None if atlas is None else atlas[1],
         next_step=sentences.next_step(grid.ranked, [one.square for one in grid.squares]),

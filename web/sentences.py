@@ -25,16 +25,17 @@ SYMBOLS = {Verdict.COLLECT: "●", Verdict.CARE: "◐", Verdict.REMAKE: "✕", V
 """The second cue of a verdict, beside its colour."""
 
 RECOVERIES = {
-    "retry": "tried again",
-    "skip-target": "target skipped",
-    "skip-square": "square skipped",
-    "leave-grid": "grid left",
-    "stop-loader": "no more grids exchanged",
-    "pause": "night paused",
     "park": "microscope parked",
-    "go-on": "went on without it",
+    "pause": "night paused",
+    "stop-loader": "no more grids exchanged",
     "leave-on-stage": "left on the stage",
+    "leave-grid": "grid left",
+    "skip-square": "square skipped",
+    "skip-target": "target skipped",
+    "go-on": "went on without it",
+    "retry": "tried again",
 }
+"""What was done about a fault, in words, the gravest first."""
 
 _CLASS_CURES = {
     "small_or_thick": "ice too thick over the grid: blot longer, or dilute",
@@ -213,6 +214,27 @@ def fault_lines(faults: Sequence[FaultView], grids: Iterable[GridSummary]) -> li
     return lines
 
 
+def fault_digest(faults: Sequence[FaultView], grids: Iterable[GridSummary]) -> list[tuple[str, str]]:
+    """Gather alike faults, the gravest first: what happened and where, and what was done."""
+    slots = {grid.id: grid.slot for grid in grids}
+    grave = [*RECOVERIES]
+    alike: dict[tuple[str, str], list[FaultView]] = {}
+    for fault in faults:
+        alike.setdefault((fault.kind, re.sub(r"\d+", "#", fault.message)), []).append(fault)
+
+    def weight(one: FaultView) -> int:
+        return grave.index(one.recovery) if one.recovery in grave else len(grave)
+
+    lines = []
+    for same in sorted(alike.values(), key=lambda same: (min(map(weight, same)), -len(same), same[0].at)):
+        worst, where = min(same, key=weight), sorted({slots[f.grid_id] for f in same if f.grid_id in slots})
+        said = re.sub(r"^[^:]*\d[^:]*: ", "", one_line(worst.message))
+        place = f"slot{'s' if len(where) > 1 else ''} {listed(map(str, where))}: " if where else ""
+        done = RECOVERIES.get(worst.recovery, worst.recovery.replace("-", " "))
+        lines.append((f"{place}{said}", done if len(same) == 1 else f"{len(same)} times, at worst {done}"))
+    return lines
+
+
 def went_wrong(faults: Sequence[tuple[datetime, str, str]], grids: Iterable[GridSummary]) -> str:
     """Say in one sentence what went wrong."""
     lost = sorted(grid.slot for grid in grids if grid.status == "failed")
@@ -230,11 +252,12 @@ def title(grid: GridSummary) -> str:
     return f"slot {grid.slot} · {grid.name}" if grid.name else f"slot {grid.slot}"
 
 
-def why(ranked: RankedGrid) -> str:
-    """Say why a grid stands where it does, beyond its three numbers."""
+def why(ranked: RankedGrid, faults: Sequence[FaultView] = ()) -> str:
+    """Say why a grid stands where it does, beyond its three numbers; its own faults explain missing exposures."""
     grid = ranked.grid
     if ranked.share is None:
-        return "; ".join(_sentence(reason) for reason in ranked.reasons) + "." + _look(grid)
+        said = "; ".join(_sentence(reason) for reason in ranked.reasons) + "." + _look(grid)
+        return f"{said} {_mostly(faults)}." if faults and grid.loads else said
     sound = sum(1 for judged, usable in grid.by_square if 2 * usable >= judged)
     said = f"Mostly usable in {sound} of {count(len(grid.by_square), 'square')} tried"
     if blamed := blame(grid):
@@ -242,6 +265,13 @@ def why(ranked: RankedGrid) -> str:
     if grid.waiting:
         said += f"; {count(grid.waiting, 'exposure')} still to be analysed"
     return f"{said}.{_look(grid)}" + (f" Left early: {one_line(grid.reason)}." if grid.reason else "")
+
+
+def _mostly(faults: Sequence[FaultView]) -> str:
+    """Count faults and quote the last of the commonest kind."""
+    kind = Counter(fault.kind for fault in faults).most_common(1)[0][0]
+    quoted = [one_line(fault.message) for fault in faults if fault.kind == kind][-1]
+    return f"{count(len(faults), 'fault')}{', the commonest' if len(faults) > 1 else ''}: {quoted}"
 
 
 def blame(grid: GridSummary) -> str:
