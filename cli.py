@@ -145,7 +145,7 @@ def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) ->
     shown = nullcontext() if quiet else follow(record, console)
     with _keyboard(settings), on_duty(folder, lease, lambda: render_report(record, report_path)), shown:
         session = screen(night)
-    render_report(record, report_path)
+    _report_or_say(record, report_path)
     reader = open_reader(record)
     try:
         console.print(final_ranking(reader))
@@ -154,6 +154,21 @@ def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) ->
     console.print(escape(f"{session.run_status}: {session.outcome}"))
     for name, path in (("record", record), ("images", folder / "images"), ("report", report_path)):
         console.print(f"{name:7} {path}", soft_wrap=True, markup=False, highlight=False)
+
+
+def _report_or_say(record: Path, out: Path) -> None:
+    """Write the report; a page that cannot be made does not make a night that ended well look otherwise."""
+    from epicycle.web.report import render_report
+
+    try:
+        render_report(record, out)
+    except Exception as error:
+        errors.print(
+            f"the report could not be made ({type(error).__name__}: {error}); the record is whole, "
+            f"`epicycle report {record}` tries again",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @contextmanager

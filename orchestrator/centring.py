@@ -23,6 +23,9 @@ Move = tuple[Phase, str]
 MOVE_AGAIN_UM = 1.0
 """A group that is off by more is gone to again; less is taken up by image shift."""
 
+NEAR_UM = 15.0
+"""Holes farther from a group than any image shift reaches do not matter to where it is focused."""
+
 SURE_OF_PICTURE = 0.4
 """Correlation from which a view found in its square's image is believed."""
 
@@ -214,15 +217,18 @@ def _focus(night: Night, grid: models.Grid, square: models.Square, group: models
 def _focus_place(
     night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup, stage: StagePosition
 ) -> tuple[float, float]:
+    """Give where to focus, in the frame that re-centring found for this group."""
     with night.journal.read() as db:
         holes = [h for h in remaining.holes_of(db, square.id) if h.site == "hole"]
-    near = [to_stage(grid, h.stage_x_um, h.stage_y_um) for h in holes]
-    near = [(x, y) for x, y in near if math.hypot(x - stage.x_um, y - stage.y_um) < 15.0]
+    off_x, off_y = group.correction_x_um, group.correction_y_um
+    group_x, group_y = to_stage(grid, group.stage_x_um, group.stage_y_um)
+    centre = (group_x + off_x, group_y + off_y)
+    places = [to_stage(grid, h.stage_x_um, h.stage_y_um) for h in holes]
+    near = [(x + off_x, y + off_y) for x, y in places if math.hypot(x - group_x, y - group_y) < NEAR_UM]
     lattice = square.lattice or {}
-    limit = night.column.capabilities().image_shift_limit_um
     off_target = night.plan.focus.off_target_um
     place = focus_point(
-        (stage.x_um, stage.y_um),
+        centre,
         np.array(near) if near else np.empty((0, 2)),
         None if off_target is not None else lattice.get("a_um"),
         None if off_target is not None else lattice.get("b_um"),
@@ -230,9 +236,23 @@ def _focus_place(
         hole_radius_um=max((h.radius_um for h in holes), default=0.0),
         distance_um=off_target,
     )
-    if math.hypot(place[0] - stage.x_um, place[1] - stage.y_um) > limit:
-        return stage.x_um, stage.y_um
+    middle_x, middle_y = to_stage(grid, square.stage_x_um, square.stage_y_um)
+    middle = (middle_x + square.correction_x_um, middle_y + square.correction_y_um)
+    place = _inward(place, centre, middle)
+    if math.hypot(place[0] - stage.x_um, place[1] - stage.y_um) > night.column.capabilities().image_shift_limit_um:
+        return centre
     return place
+
+
+def _inward(
+    place: tuple[float, float], centre: tuple[float, float], middle: tuple[float, float]
+) -> tuple[float, float]:
+    """Of the place and its mirror image across the group, give the one nearer to the square's middle, away from bars.
+
+    A lattice looks the same from both sides of a hole, so what is clear of holes here is clear of holes there.
+    """
+    mirrored = (2 * centre[0] - place[0], 2 * centre[1] - place[1])
+    return min(place, mirrored, key=lambda p: math.hypot(p[0] - middle[0], p[1] - middle[1]))
 
 
 def _record_focus(entry: Entry, group: models.BisGroup, focused: Focused) -> None:
