@@ -57,8 +57,7 @@ def _survey(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
 def _movie(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> Iterator[Layer]:
     shape = (preset.rows_px, preset.cols_px)
     view, camera = instrument.view(preset, at), instrument.profile.camera
-    coarse = View(view.to_grid * [COARSE, COARSE, 1.0], -(-shape[0] // COARSE), -(-shape[1] // COARSE))
-    coarse.to_grid[:, 2] += view.to_grid[:, :2].sum(axis=1) * (COARSE - 1) / 2
+    coarse = view.coarser(COARSE)
     layers = _layers(instrument, coarse, marks)
     paths, gold = _matter(instrument)
     through = render_survey.transmitted(layers, paths, gold, 0.0, view.pixel_um, instrument.profile.optics.voltage_kv)

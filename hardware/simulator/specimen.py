@@ -7,6 +7,7 @@ drawn at the pixels themselves.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ LACEY_UM, LACEY_WIDTH = 3.5, 0.22
 """Mesh of a lacey film and the share of it that is film; assumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
     """Pixels and where they lie: ``to_grid`` (2, 3) takes (row, col, 1) to µm in the grid's frame."""
 
@@ -40,10 +41,15 @@ class View:
     rows: int
     cols: int
 
-    @property
+    @cached_property
     def pixel_um(self) -> float:
         """Side of a pixel."""
         return float(math.sqrt(abs(np.linalg.det(self.to_grid[:, :2]))))
+
+    def coarser(self, step: int) -> "View":
+        """Give the view whose pixels are blocks of step × step of these; the last ones reach beyond the edge."""
+        middle = self.to_grid @ np.array([(step - 1) / 2, (step - 1) / 2, 1.0])
+        return View(np.column_stack([self.to_grid[:, :2] * step, middle]), -(-self.rows // step), -(-self.cols // step))
 
     def places(self, step: int) -> tuple[Floats, Floats]:
         """Give the grid coordinates of every step-th pixel, the last node beyond the last pixel."""
@@ -54,9 +60,13 @@ class View:
 
     def pixels_of(self, places: Floats) -> Floats:
         """Give (row, col) of places (..., 2) in the grid's frame."""
-        return np.asarray((places - self.to_grid[:, 2]) @ np.linalg.inv(self.to_grid[:, :2]).T)
+        return np.asarray((places - self.to_grid[:, 2]) @ self._from_grid)
 
-    @property
+    @cached_property
+    def _from_grid(self) -> Floats:
+        return np.asarray(np.linalg.inv(self.to_grid[:, :2]).T)
+
+    @cached_property
     def corners(self) -> Floats:
         """The corners in the grid's frame, shape (4, 2)."""
         ends = np.array([[0, 0, 1], [0, self.cols, 1], [self.rows, 0, 1], [self.rows, self.cols, 1]], float)
@@ -88,7 +98,7 @@ def lay_out(world: GridWorld, view: View, stains: Sequence[Stain] = ()) -> Layer
     x, y = view.places(step)
     squares = world.squares_at(x, y)
     edge = np.maximum(world.bar_distance_um(x, y, squares), np.hypot(x, y) - RIM_UM)
-    ice, film = _smooth_layers(world, view, step, x, y, squares)
+    ice, film = _smooth_layers(world, view, step, x, y, squares, edge)
     away = _spread(edge, step, view)
     free = np.clip(0.5 - away / np.float32(max(pixel, 0.02)), 0, 1)
     if not free.any():
@@ -108,9 +118,15 @@ def holes_in(world: GridWorld, corners: Floats, margin: int = 1) -> Holes:
 
 
 def _smooth_layers(
-    world: GridWorld, view: View, step: int, x: Floats, y: Floats, squares: SquaresAt
+    world: GridWorld, view: View, step: int, x: Floats, y: Floats, squares: SquaresAt, away: Floats
 ) -> tuple[Layer, Layer]:
-    ice = _spread(world.ice_level(x, y, squares) + world.meniscus(x, y, squares), step, view)
+    nodes = np.zeros(x.shape)
+    # Behind the bars nobody sees the ice; that is half of an atlas.
+    seen = away < 2 * step * view.pixel_um
+    here = x[seen], y[seen]
+    own = world.squares_at(*here)
+    nodes[seen] = world.ice_level(*here, own) + world.meniscus(*here, own)
+    ice = _spread(nodes, step, view)
     there = np.where(squares.kind == SquareKind.EMPTY, 0.0, world.film.thickness_nm)
     if there.min() == there.max() and not world.film.lacey:
         return ice, np.full((view.rows, view.cols), there.flat[0], np.float32)
