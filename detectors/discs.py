@@ -134,7 +134,7 @@ def _peaks(
 def _round(
     response: NDArray[np.float32], rows: NDArray[np.intp], cols: NDArray[np.intp], own: float
 ) -> NDArray[np.bool_]:
-    """Tell tops from ridges: the response must fall in every direction, the slowest at least an eighth of the fastest."""
+    """Tell tops from ridges: the response falls in every direction, the slowest at least an eighth of the fastest."""
     reach = max(1, round(0.5 * own))
     r0, r1 = np.maximum(rows - reach, 0), np.minimum(rows + reach, response.shape[0] - 1)
     c0, c1 = np.maximum(cols - reach, 0), np.minimum(cols + reach, response.shape[1] - 1)

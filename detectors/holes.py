@@ -26,10 +26,12 @@ from .squares import finite
 _LEAST_PX = 48
 _LEAST_SITES = 4
 _LEAST_SIGNIFICANCE = 3.5
-_MOST_CHECKED = 4
-_MOST_LOOKED_AT = 150
+_MOST_CHECKED = 5
+_MOST_PROPOSED = 30
+_MOST_LOOKED_AT = 100
 _LEAST_RADIUS = 2.0
 _SURE = 0.5
+_SNAPPED_RADIUS = 6.0
 
 
 class HoleOptions(BaseModel):
@@ -66,14 +68,19 @@ class _Proposal:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A proposal whose sites were looked at."""
+    """A proposal whose sites were looked at.
 
+    ``proposed`` is the proposal as it came, ``proposal`` as refined; ``quality`` ranks, ``confidence`` decides.
+    """
+
+    proposed: _Proposal
     proposal: _Proposal
     sites: Points
     shape: Shape
     scene: Scene
     seen: Evidence
     confidence: float
+    quality: float
 
 
 class LatticeHoles:
@@ -146,20 +153,27 @@ def _search(view: View, expected: _Expected) -> _Checked | None:
     high = None if expected.radius is None else 1.35 * expected.radius
     proposals = [proposal for discs in looks(view, radii(view, low, high)) for proposal in _proposals(discs, expected)]
     proposals.sort(key=lambda proposal: -proposal.significance)
-    chosen: list[_Proposal] = []
-    for proposal in proposals:
-        if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.7 * proposals[0].significance):
+    best: _Checked | None = None
+    tried: list[_Checked] = []
+    for proposal in proposals[:_MOST_PROPOSED]:
+        # Quality is significance times factors up to 1: what follows cannot be better than its significance.
+        if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.0 if best is None else best.quality):
             break
-        if not any(_alike(proposal, other) for other in chosen):
-            chosen.append(proposal)
-        if len(chosen) == _MOST_CHECKED:
+        if any(_alike(proposal, other.proposed) for other in tried):
+            continue
+        result = _checked(view, proposal)
+        if result is not None:
+            tried.append(result)
+            best = result if best is None or result.quality > best.quality else best
+        if len(tried) == _MOST_CHECKED:
             break
-    checked = [result for result in (_checked(view, proposal) for proposal in chosen) if result is not None]
-    return max(checked, key=lambda result: result.confidence, default=None)
+    return best
 
 
 def _alike(one: _Proposal, other: _Proposal) -> bool:
-    """Tell whether both have the same sites within a quarter of the pitch, or nearly."""
+    """Tell whether both were seen at much the same radius and have the same sites within a quarter of the pitch."""
+    if abs(np.log(one.radius / other.radius)) > 0.3:
+        return False
     change = one.basis @ np.linalg.inv(other.basis)
     shift = (one.origin - other.origin) @ np.linalg.inv(other.basis)
     same_basis = np.abs(change - np.rint(change)).max() < 0.1 and abs(abs(np.linalg.det(change)) - 1) < 0.2
@@ -215,16 +229,16 @@ def _checked(view: View, proposal: _Proposal) -> _Checked | None:
         return None
     scene = scene_for(view, shape.radius)
     places = _thinned(_expected_sites(view, better), _MOST_LOOKED_AT)
-    seen = evidence(scene, _placed(scene, places, shape, _pitch(better.basis)), shape, _pitch(better.basis))
+    seen = evidence(scene, _placed(view, scene, places, shape, _pitch(better.basis)), shape, _pitch(better.basis))
     between = np.concatenate([places + np.array(part) @ better.basis for part in ((0.5, 0), (0, 0.5), (0.5, 0.5))])
     between = between[_on(view.film, between)]
     control = None
     if len(between) >= _LEAST_SITES:
         between = _thinned(between, _MOST_LOOKED_AT)
-        moved = _placed(scene, between, shape, _pitch(better.basis))
+        moved = _placed(view, scene, between, shape, _pitch(better.basis))
         control = evidence(scene, moved, shape, _pitch(better.basis))
-    sure = _confidence(proposal.significance, shape, seen, control)
-    return _Checked(better, places, shape, scene, seen, sure)
+    sure, quality = _confidence(proposal.significance, shape, seen, control)
+    return _Checked(proposal, better, places, shape, scene, seen, sure, quality)
 
 
 def _refined(view: View, proposal: _Proposal, stretch: Points | None) -> tuple[_Proposal, Shape] | None:
@@ -234,10 +248,12 @@ def _refined(view: View, proposal: _Proposal, stretch: Points | None) -> tuple[_
     if len(places) < _LEAST_SITES:
         return None
     scene = scene_for(view, radius)
-    places, _ = snapped(scene, places, radius, _reach(radius, pitch))
+    places, _ = snapped(scene_for(view, radius, _SNAPPED_RADIUS), places, radius, _reach(radius, pitch))
     shape = usual_shape(scene, places, radius, pitch, stretch)
     if shape is None:
         return None
+    places, roundness = edged(scene, places, shape, pitch)
+    shape = usual_shape(scene, places, shape.radius, pitch, shape.stretch) or shape
     places, roundness = edged(scene, places, shape, pitch)
     round_ones = places[roundness > 0.5]
     fit = fit_lattice(round_ones if len(round_ones) > 0.5 * len(places) else places, proposal.basis)
@@ -267,25 +283,36 @@ def _reach(radius: float, pitch: float) -> float:
     return max(1.0, min(0.35 * radius, 0.14 * pitch))
 
 
-def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evidence | None) -> float:
-    """How sure it is that the sites are holes: far from chance, edges all around, cut rather than fading."""
+def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evidence | None) -> tuple[float, float]:
+    """How sure it is that the sites are holes, 0..1, and how good they are in all, to rank lattices by.
+
+    Far from chance, edges all around, cut rather than fading, and better than the places between them, which were
+    searched the same way. The weights are set so that fields of noise, clouds, bars and blots of many sizes stay below
+    a half and holes at the least contrast that still shows each of the four stay well above.
+    """
     judged = seen.visible > 0.4
     support = float(np.median(seen.support[judged])) if judged.any() else 0.0
-    evidence_for = 1.5 * (significance - 5.5) + 10.0 * (support - 0.65) + 4.0 * (min(shape.sharpness, 1.0) - 0.6)
-    DEBUG.append((significance, support, shape.sharpness, *_apart(seen, control), len(seen.support)))
-    return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50))))
+    better = 0.5 if control is None else _share_better(seen, control)
+    # Fresnel fringes overshoot a little; noise that falls more than altogether is no edge.
+    cut = float(np.clip(min(shape.sharpness, 2.6 - shape.sharpness), 0.0, 1.05))
+    evidence_for = (
+        1.3 * (min(significance, 9.0) - 5.8) + 10.0 * (support - 0.72) + 8.0 * (cut - 0.75) + 8.0 * (better - 0.88)
+    )
+    quality = significance * support * min(cut, 1.0)
+    return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
 
 
-DEBUG = []
+def _merit(seen: Evidence) -> NDArray[np.float64]:
+    """Contrast and edge together: about 1.5 for a hole, 0.5 for nothing."""
+    return np.asarray(0.5 * np.clip(seen.contrast, -1.0, 1.2) + seen.support, np.float64)
 
 
-def _apart(seen, control):
-    if control is None:
-        return 0.0, 0.0
-    g = lambda e: (0.5 * np.clip(e.contrast, -1, 1.2) + e.support)[e.visible > 0.4]
-    x, y = g(seen), g(control)
-    auc = float((x[:, None] > y[None]).mean())
-    return auc, float((np.median(x) - np.median(y)))
+def _share_better(seen: Evidence, control: Evidence) -> float:
+    """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known."""
+    sites, others = _merit(seen)[seen.visible > 0.4], _merit(control)[control.visible > 0.4]
+    if sites.size == 0 or others.size == 0:
+        return 0.5
+    return float((sites[:, None] > others).mean())
 
 
 def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
@@ -293,7 +320,7 @@ def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
     lattice, shape, scene = best.proposal, best.shape, best.scene
     pitch = _pitch(lattice.basis)
     numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape, 0.2 * shape.radius)
-    places = _placed(scene, expected, shape, pitch)
+    places = _placed(view, scene, expected, shape, pitch)
     seen = evidence(scene, places, shape, pitch)
     torn = _torn(seen)
     holes = []
@@ -326,9 +353,10 @@ def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
     )
 
 
-def _placed(scene: Scene, expected: Points, shape: Shape, pitch: float) -> Points:
+def _placed(view: View, scene: Scene, expected: Points, shape: Shape, pitch: float) -> Points:
     """Move sites to their own evidence: to the edge where one is seen all around, else to the brightest disc near."""
-    discs, _ = snapped(scene, expected, shape.radius, _reach(shape.radius, pitch))
+    coarse = scene_for(view, shape.radius, _SNAPPED_RADIUS)
+    discs, _ = snapped(coarse, expected, shape.radius, _reach(shape.radius, pitch))
     rows, cols = np.array(scene.pixels.shape) * scene.step
     inside = np.minimum(expected, np.array([rows, cols]) - 1 - expected).min(1) > shape.radius
     start = np.where(inside[:, None], discs, expected)
@@ -348,7 +376,7 @@ def _torn(seen: Evidence) -> NDArray[np.bool_]:
 def _judged(seen: Evidence, index: int) -> tuple[Site, float]:
     """Status and score of one site."""
     contrast, support = float(seen.contrast[index]), float(seen.support[index])
-    sure = 1 / (1 + np.exp(-5.0 * (0.5 * float(np.clip(contrast, -1.0, 1.2)) + support - 0.75)))
+    sure = 1 / (1 + np.exp(-5.0 * (float(_merit(seen)[index]) - 0.75)))
     whole = float(min(1.0, seen.visible[index] * seen.on_film[index] / 0.97))
     if sure >= 0.5 and whole >= 0.9:
         return Site.HOLE, float(sure)

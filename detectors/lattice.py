@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
@@ -82,25 +83,26 @@ def recurring_steps(
 
 def _modes(steps: Points, weight: NDArray[np.float64], tolerance: float) -> tuple[Points, NDArray[np.float64]]:
     """Pick dense places of `steps` one after the other, each taking its surroundings with it."""
-    pairs = cKDTree(steps).query_pairs(tolerance, output_type="ndarray")
-    size = len(steps)
-    support = weight + np.bincount(pairs[:, 0], weight[pairs[:, 1]], size)
-    support += np.bincount(pairs[:, 1], weight[pairs[:, 0]], size)
-    free = np.ones(size, np.bool_)
+    bin_px = tolerance / 2
+    most = np.abs(steps).max() + 2 * tolerance
+    size = 2 * int(np.ceil(most / bin_px)) + 1
+    index = np.rint(steps / bin_px).astype(np.intp) + size // 2
+    votes = np.bincount(index[:, 0] * size + index[:, 1], weight, size * size).reshape(size, size)
+    density = ndimage.uniform_filter(votes, 3, mode="constant") * 9
+    support = density[index[:, 0], index[:, 1]]
+    free = np.ones(len(steps), np.bool_)
     found: list[Points] = []
     supports: list[float] = []
-    for index in np.argsort(-support, kind="stable"):
-        if not free[index]:
-            continue
-        near = np.hypot(*(steps - steps[index]).T) <= tolerance
+    while free.any() and len(found) < _MODES:
+        top = int(np.argmax(np.where(free, support, -1.0)))
+        near = np.hypot(*(steps - steps[top]).T) <= tolerance
         mode = np.average(steps[near], axis=0, weights=weight[near])
         found.append(mode)
-        supports.append(float(support[index]))
+        supports.append(float(weight[near].sum()))
         free &= np.minimum(np.hypot(*(steps - mode).T), np.hypot(*(steps + mode).T)) >= 2 * tolerance
-        free[index] = False
-        if len(found) == _MODES:
-            break
-    return np.array(found).reshape(-1, 2), np.array(supports)
+        free[top] = False
+    order = np.argsort(-np.array(supports), kind="stable")
+    return np.array(found).reshape(-1, 2)[order], np.array(supports)[order]
 
 
 def bases(steps: Points, support: NDArray[np.float64]) -> list[Points]:

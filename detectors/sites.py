@@ -102,9 +102,9 @@ class Evidence:
     darkest: NDArray[np.float64]
 
 
-def scene_for(view: View, radius: float) -> Scene:
-    """Shrink the view so that a hole of `radius` working px is about as large as needed, no more."""
-    step = max(1, int(radius / _SAMPLED_RADIUS))
+def scene_for(view: View, radius: float, sampled: float = _SAMPLED_RADIUS) -> Scene:
+    """Shrink the view so that a hole of `radius` working px has about the radius `sampled`, no more."""
+    step = max(1, int(radius / sampled))
     film = view.film.astype(np.float32)
     if step == 1:
         return Scene(view.pixels, film, 1)
@@ -114,7 +114,7 @@ def scene_for(view: View, radius: float) -> Scene:
 
 
 def _directions() -> Points:
-    """Unit steps (row, col) to the middles of the sectors."""
+    """Answer unit steps (row, col) to the middles of the sectors."""
     angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
     return np.c_[np.sin(angles), np.cos(angles)]
 
@@ -243,7 +243,7 @@ def _nanmean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 
 def snapped(scene: Scene, points: Points, radius: float, reach: float) -> tuple[Points, NDArray[np.float64]]:
-    """Move each site to the best disc near it.
+    """Move each site to the best disc near it; a scene of about 6 px radius is fine enough.
 
     Parameters
     ----------
