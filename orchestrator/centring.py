@@ -23,6 +23,9 @@ Move = tuple[Phase, str]
 MOVE_AGAIN_UM = 1.0
 """A group that is off by more is gone to again; less is taken up by image shift."""
 
+GLANCE_S = 0.3
+"""How long a look at one hole-level image takes, on a virtual clock; about what one core takes."""
+
 NEAR_UM = 15.0
 """Holes farther from a group than any image shift reaches do not matter to where it is focused."""
 
@@ -132,7 +135,7 @@ def _offset_by_holes(
         known = [h for h in remaining.holes_of(db, square.id) if h.site == "hole"]
     choice = night.plan.holes.finder
     options = {**hole_sizes(night, choice.use, grid), **choice.options()}
-    found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=0.5)
+    found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=GLANCE_S)
     seen = [(h.row_px, h.col_px) for h in found.holes if h.status.value == "hole"]
     preset = night.preset("hole")
     places = [to_stage(grid, h.stage_x_um, h.stage_y_um) for h in known]
@@ -151,7 +154,7 @@ def _offset_by_picture(night: Night, square: models.Square, view: Acquired) -> t
     if square.image_id is None:
         return (0.0, 0.0), 0
     looks = look_again(night, square.image_id), look_at(view)
-    found = night.analyst.now(worker.find_in_square, *looks, _reach_um(square), latency_s=0.5)
+    found = night.analyst.now(worker.find_in_square, *looks, _reach_um(square), latency_s=GLANCE_S)
     if found is None or found.confidence < SURE_OF_PICTURE:
         return (0.0, 0.0), 0
     return (found.x_um, found.y_um), 1

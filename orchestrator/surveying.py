@@ -25,6 +25,8 @@ Move = tuple[Phase, str]
 RECENTRE_WITHIN = 0.08
 """A square whose middle is off by more than this share of the view is gone to again."""
 RECENTRES = 2
+GLANCE_S = 0.1
+"""How long finding the middle of a square takes, on a virtual clock; about what one core takes."""
 
 
 def survey_square(night: Night) -> Move:
@@ -101,7 +103,7 @@ def _image_square(night: Night, grid: models.Grid, square: models.Square) -> Squ
     for attempt in range(RECENTRES + 1):
         view = survey(night, "square", f"{name}-v{attempt}", StagePosition(x_um + off_x, y_um + off_y, z_um))
         views.append(view)
-        middle = night.analyst.now(worker.find_opening, look_at(view), latency_s=0.5) if view.path else None
+        middle = night.analyst.now(worker.find_opening, look_at(view), latency_s=GLANCE_S) if view.path else None
         if middle is None:
             break
         sure = middle[2]
