@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import interpolate, optimize, special
+from scipy import interpolate, ndimage, optimize, special
 
 from ..hardware.records import Pixels
 from ..protocols.errors import BadInput
@@ -53,6 +53,9 @@ CHANCE_ODDS = 90.0
 
 PLAUSIBLE_ASTIGMATISM_A = 1000.0
 """Standard deviation of ``u - v`` before looking: where the rings do not tell, astigmatism is small."""
+
+SPIKE, SPIKE_FROM_A = 0.8, 6.0
+"""Log of power over background, at resolutions finer than this, from which a ring is ice crystals and no CTF."""
 
 NOTHING = 0.1
 """Below this confidence no fit resolution is given."""
@@ -130,12 +133,13 @@ def _band(spectrum: PolarSpectrum) -> _Band | None:
     count = spectrum.count[:, inside]
     power = spectrum.power[:, inside]
     total = count.sum(axis=0)
-    radial = (power * count).sum(axis=0) / np.maximum(total, 1)
+    radial = (power * count).sum(axis=0, dtype=np.float64) / np.maximum(total, 1)
     if inside.sum() < 16 or not (radial > 0).all() or not np.isfinite(radial).all():
         return None
     frequency = spectrum.frequency[inside].astype(np.float64)
     basis = _splines(frequency)
-    smooth = np.exp(_weighted_fit(basis, np.log(radial.astype(np.float64)), np.sqrt(total.astype(np.float64))))
+    smooth, spiked = _smooth(basis, np.log(radial), np.sqrt(total.astype(np.float64)), frequency >= 1 / SPIKE_FROM_A)
+    count = np.where(spiked, 0, count).astype(np.float32)
     relative = np.where(count > 0, power / smooth - 1, 0).astype(np.float32)
     return _Band(relative, count, spectrum.angle_rad, frequency, basis, spectrum.step)
 
@@ -146,6 +150,24 @@ def _splines(x: Floats) -> Floats:
     ends[0], ends[-1] = x[0], x[-1]
     knots = np.concatenate([[ends[0]] * 3, ends, [ends[-1]] * 3])
     return np.asarray(interpolate.BSpline.design_matrix(x, knots, 3).toarray(), np.float64)
+
+
+def _smooth(
+    basis: Floats, logs: Floats, weight: Floats, spikes_possible: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Smooth background of a radial spectrum, and the rings that stand out of it by more than a CTF can make.
+
+    Crystalline ice puts peaks at 3.9, 3.67 and 3.44 Å that would bend the background and be taken for rings.
+    """
+    share = np.ones(len(logs))
+    fitted = logs
+    for _ in range(10):
+        fitted = _weighted_fit(basis, logs, weight * share)
+        share = np.where(spikes_possible, 1 / (1 + (np.maximum(logs - fitted, 0) / SPIKE) ** 4), 1.0)
+    rest = logs - fitted
+    spread = 1.4826 * float(np.median(np.abs(rest[share > 0.5])))
+    spiked = ndimage.binary_dilation((rest > max(0.5 * SPIKE, 5 * spread)) & spikes_possible, iterations=2)
+    return np.exp(fitted), spiked
 
 
 def _weighted_fit(basis: Floats, values: Floats, weight: Floats) -> Floats:
@@ -171,7 +193,7 @@ class _Fitter:
         self.k2 = (band.frequency**2).astype(np.float32)
         self.envelope = np.exp(-((band.frequency[None, :] * np.array(ENVELOPE_A)[:, None]) ** 2))
         self.total = band.count.sum(axis=0).astype(np.float64)
-        root = np.sqrt(self.total)
+        root = np.sqrt(np.maximum(self.total, 1e-9))
         orthonormal, _ = np.linalg.qr(band.basis * root[:, None])
         self.background = orthonormal
         self.root = root

@@ -13,8 +13,8 @@ from scipy import fft
 
 from ..hardware.records import Pixels
 from ..protocols.errors import BadInput
+from .pixels import clipped, shrunk
 from .records import Motion
-from .registration import shrunk
 
 MEASURED_PX = 1024
 """Frames are averaged down until their longer side is at most this."""
@@ -24,6 +24,9 @@ B_FACTOR_A2 = 500.0
 
 COARSEST_A = 400.0
 """Slower variations (illumination, ice gradient) are taken off before the correlation."""
+
+CLIP_SIGMA = 4.0
+"""Pixels beyond this many deviations are clipped, after averaging."""
 
 ROUNDS = 6
 """Most rounds of alignment; usually three are enough."""
@@ -77,8 +80,10 @@ def align_frames(frames: NDArray[np.generic], pixel_size_a: float, max_shift_a: 
 
 def _measure(frames: NDArray[np.generic], factor: int, pixel_size_a: float, max_shift_a: float) -> NDArray[np.float64]:
     """Displacement of every frame's content in averaged pixels, shape (frames, 2), up to a common shift."""
-    waves = [fft.rfft2(_flattened(shrunk(np.asarray(frame, np.float32), factor))) for frame in frames]
-    shape = shrunk(np.asarray(frames[0], np.float32), factor).shape
+    # Hot pixels stand still and would hold the frames in place: they are clipped.
+    small = [clipped(shrunk(np.asarray(frame, np.float32), factor), CLIP_SIGMA) for frame in frames]
+    shape = small[0].shape
+    waves = [fft.rfft2(frame) for frame in small]
     pixel_a = pixel_size_a * factor
     ky, kx = fft.fftfreq(shape[0]).astype(np.float32)[:, None], fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
     k2 = (ky * ky + kx * kx) / np.float32(pixel_a**2)
@@ -94,13 +99,6 @@ def _measure(frames: NDArray[np.generic], factor: int, pixel_size_a: float, max_
         if np.abs(change).max() < SETTLED_PX:
             break
     return shifts
-
-
-def _flattened(frame: Pixels) -> Pixels:
-    """Zero mean, outliers clipped (hot pixels stand still and would hold the frames in place)."""
-    sample = frame[::3, ::3]
-    middle, spread = float(np.median(sample)), float(np.std(sample))
-    return np.clip(frame - np.float32(middle), -4 * spread, 4 * spread) if spread > 0 else np.zeros_like(frame)
 
 
 def _ramp(ky: Pixels, kx: Pixels, shift: NDArray[np.float64]) -> NDArray[np.complex64]:

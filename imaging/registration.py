@@ -1,14 +1,12 @@
 """The shift between two pictures of one scene; with `reregister`, also where a whole grid lies after a reload."""
 
-import cv2
-import numpy as np
-
 from ..hardware.records import Pixels
 from .correlation import band_pass, find_lag
+from .pixels import shrunk
 from .records import Displacement
 from .reload import reregister
 
-__all__ = ["displacement", "reregister", "shrunk"]
+__all__ = ["displacement", "reregister"]
 
 MEASURED_PX = 1100
 """Pictures are averaged down until their longer side is at most this, before they are correlated."""
@@ -45,13 +43,3 @@ def displacement(fixed: Pixels, moving: Pixels, max_shift_px: float | None = Non
 def _prepared(picture: Pixels, factor: int) -> Pixels:
     """Average down and band-pass."""
     return band_pass(shrunk(picture, factor), FINE_PX, COARSE_PX)
-
-
-def shrunk(picture: Pixels, factor: int) -> Pixels:
-    """Average ``factor`` × ``factor`` pixels into one; rows and columns left over at the far sides are dropped."""
-    image = np.ascontiguousarray(picture, np.float32)
-    if factor == 1:
-        return image
-    rows, cols = image.shape[0] // factor, image.shape[1] // factor
-    whole = image[: rows * factor, : cols * factor]
-    return np.asarray(cv2.resize(whole, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)

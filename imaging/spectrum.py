@@ -9,15 +9,22 @@ from scipy import fft, signal
 
 from ..hardware.records import Pixels
 from ..protocols.errors import BadInput
+from .pixels import clipped
 
 PATCH_A = 1000.0
-"""Side of a patch in Å: rings of 3 µm defocus are then still two frequency steps wide at 4 Å."""
+"""Least side of a patch in Å: rings of 3 µm defocus are then still more than two frequency steps apart at 4 Å."""
 
 SMALLEST_PATCH_PX, LARGEST_PATCH_PX = 64, 2048
 """Bounds of a patch's side."""
 
-CLIP_SIGMA = 5.0
+CLIP_SIGMA = 6.0
 """Pixels beyond this many deviations are clipped: hot pixels and X-rays spread over all frequencies."""
+
+AXIS_PX = 3
+"""Pixels of the spectrum left out on either side of its axes."""
+
+SPOT = 8.0
+"""Power over the mean of its ring at which a pixel is cut off; the spread of noise does not reach it."""
 
 FINEST_A = 2.8
 """Frequencies beyond this resolution are cropped away: screening does not need them."""
@@ -88,10 +95,10 @@ def spectrum_of(micrograph: Pixels, pixel_size_a: float) -> Spectrum:
         raise BadInput(f"An image of {rows} × {cols} px is too small for a power spectrum; take 64 px or more.")
     if not (math.isfinite(pixel_size_a) and pixel_size_a > 0):
         raise BadInput(f"A pixel size of {pixel_size_a} Å cannot be; give the true one in Å.")
-    image = _clipped(micrograph)
+    image = clipped(micrograph, CLIP_SIGMA)
     side = _patch_side(image.shape, pixel_size_a)
     half = min(side // 2, math.ceil(side * pixel_size_a / FINEST_A))
-    window = signal.windows.hann(side, sym=False).astype(np.float32)
+    window = signal.windows.tukey(side, 0.5, sym=False).astype(np.float32)
     taper = np.outer(window, window)
     total = np.zeros((2 * half + 1, half + 1), np.float32)
     corners = [(row, col) for row in _starts(image.shape[0], side) for col in _starts(image.shape[1], side)]
@@ -105,23 +112,11 @@ def spectrum_of(micrograph: Pixels, pixel_size_a: float) -> Spectrum:
     return Spectrum(total / np.float32(len(corners)), step, half * step, len(corners))
 
 
-def _clipped(micrograph: Pixels) -> Pixels:
-    """Bring outlying and non-finite pixels back to what the others show."""
-    image = np.asarray(micrograph, np.float32)
-    sample = image[::4, ::4]
-    sample = sample[np.isfinite(sample)]
-    if sample.size == 0:
-        return np.zeros_like(image)
-    middle, spread = float(np.median(sample)), float(np.std(sample))
-    cleaned = np.clip(image, middle - CLIP_SIGMA * spread, middle + CLIP_SIGMA * spread)
-    return np.nan_to_num(cleaned, copy=False, nan=middle)
-
-
 def _patch_side(shape: tuple[int, ...], pixel_size_a: float) -> int:
-    """Side of a patch: a power of two of about `PATCH_A` that fits the picture."""
-    wanted = 2 ** round(math.log2(PATCH_A / pixel_size_a))
-    fits = 2 ** int(math.log2(min(shape)))
-    return int(min(max(wanted, SMALLEST_PATCH_PX), LARGEST_PATCH_PX, fits))
+    """Side of a patch: a power of two of at least `PATCH_A`, or the largest fast to transform that fits the picture."""
+    wanted = 2 ** math.ceil(math.log2(PATCH_A / pixel_size_a))
+    wanted = min(max(wanted, SMALLEST_PATCH_PX), LARGEST_PATCH_PX)
+    return int(wanted if wanted <= min(shape) else 2 * fft.prev_fast_len(min(shape) // 2))
 
 
 def _starts(length: int, side: int) -> list[int]:
@@ -131,21 +126,24 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def polar(spectrum: Spectrum, sectors: int = 45) -> PolarSpectrum:
-    """Average into sectors and rings; the axes themselves are left out, where cameras put their lines."""
-    cols = spectrum.power.shape[1]
-    half = cols - 1
+    """Average into sectors and rings, without the lines and spots that cameras and resampling leave.
+
+    The axes are left out, and no pixel counts for more than `SPOT` times the mean of its ring.
+    """
+    half = spectrum.power.shape[1] - 1
     ky = np.arange(-half, half + 1, dtype=np.float32)[:, None]
-    kx = np.arange(cols, dtype=np.float32)[None, :]
-    radius = np.sqrt(ky * ky + kx * kx)
-    ring = (radius + 0.5).astype(np.int32)
-    angle = np.arctan2(ky, np.maximum(kx, 1e-6))
-    sector = np.minimum(((angle / np.pi + 0.5) * sectors).astype(np.int32), sectors - 1)
-    use = (ring <= half) & (kx >= 2) & (np.abs(ky) >= 2)
-    index = (sector * (half + 1) + ring)[use]
-    size = sectors * (half + 1)
+    kx = np.arange(half + 1, dtype=np.float32)[None, :]
+    ring = (np.sqrt(ky * ky + kx * kx) + 0.5).astype(np.int32)
+    use = (ring <= half) & (kx >= AXIS_PX) & (np.abs(ky) >= AXIS_PX)
+    sector = np.minimum(((np.arctan2(ky, np.maximum(kx, 1e-6)) / np.pi + 0.5) * sectors).astype(np.int32), sectors - 1)
+    ring, sector, power = ring[use], sector[use], spectrum.power[use]
+    for _ in range(2):
+        mean = np.bincount(ring, power, half + 1) / np.maximum(np.bincount(ring, minlength=half + 1), 1)
+        power = np.minimum(power, SPOT * mean[ring])
+    index, size = sector * (half + 1) + ring, sectors * (half + 1)
     count = np.bincount(index, minlength=size).reshape(sectors, half + 1).astype(np.float32)
-    total = np.bincount(index, weights=spectrum.power[use], minlength=size).reshape(sectors, half + 1)
+    total = np.bincount(index, power, size).reshape(sectors, half + 1)
     middles = ((np.arange(sectors) + 0.5) / sectors - 0.5) * np.pi
-    frequency = np.arange(half + 1) * spectrum.step
-    power = (total / np.maximum(count, 1)).astype(np.float32)
-    return PolarSpectrum(power, count, middles.astype(np.float32), frequency.astype(np.float32), spectrum.step)
+    frequency = (np.arange(half + 1) * spectrum.step).astype(np.float32)
+    average = (total / np.maximum(count, 1)).astype(np.float32)
+    return PolarSpectrum(average, count, middles.astype(np.float32), frequency, spectrum.step)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..hardware.records import Image, Pixels
 from ..protocols.errors import BadInput
 from .correlation import Floats, band_pass, find_lag
+from .pixels import shrunk
 from .records import Stitched
-from .registration import shrunk
 
 STAGE_ERROR_UM = 3.0
 """Standard deviation expected of one stage position after a long move; operators report 1 to 3 µm."""
