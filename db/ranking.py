@@ -2,9 +2,9 @@
 
 A grid is judged by the share of its exposures that would be usable if it were collected. Exposures of one square
 resemble each other, so n judged ones in a square count as n / (1 + (n - 1) ρ) independent ones (the design effect of
-cluster sampling; Kish, Survey Sampling, 1965), and the share has a Beta posterior over a flat prior. The verdict is
-where most of it lies. Grids stand in the order of verdict, then of expected share over median fit resolution: much and
-sharp first.
+cluster sampling; Kish, Survey Sampling, 1965), and the share has a Beta posterior over a flat prior. The verdict
+follows from how much of it lies above two shares. Grids stand in the order of verdict, then of expected share over
+median fit resolution: much and sharp first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +22,9 @@ LIKENESS = 0.25
 COLLECT_ABOVE = 0.5
 CARE_ABOVE = 0.2
 """Shares of usable exposures from which a grid is worth collecting, or worth it with care in the choice of squares."""
+
+SURE_TO_COLLECT = 0.8
+"""How probable it must be that a grid is above `COLLECT_ABOVE` before it is said to be worth collecting."""
 
 INTERVAL = 0.9
 
@@ -103,15 +106,22 @@ def posterior(by_square: Sequence[tuple[int, int]]) -> Share:
         heads += usable * weight
     a, b = 1 + heads, 1 + coins - heads
     below_care, below_collect = (float(betainc(a, b, edge)) for edge in (CARE_ABOVE, COLLECT_ABOVE))
-    masses = {
-        Verdict.COLLECT: 1 - below_collect,
-        Verdict.CARE: below_collect - below_care,
-        Verdict.REMAKE: below_care,
-    }
-    verdict = max(masses, key=lambda one: masses[one])
+    verdict, probability = _decided(1 - below_collect, below_care)
     edge = (1 - INTERVAL) / 2
     low, high = float(betaincinv(a, b, edge)), float(betaincinv(a, b, 1 - edge))
-    return Share(a / (a + b), low, high, verdict, masses[verdict])
+    return Share(a / (a + b), low, high, verdict, probability)
+
+
+def _decided(collect: float, remake: float) -> tuple[Verdict, float]:
+    """Decide by the probabilities that a grid is worth collecting, and that it is not even worth it with care.
+
+    Saying "collect" commits a day of microscope time, so it takes more than a coin's toss; the undecided is for care.
+    """
+    if collect >= SURE_TO_COLLECT:
+        return Verdict.COLLECT, collect
+    if remake > 0.5:
+        return Verdict.REMAKE, remake
+    return Verdict.CARE, 1 - remake
 
 
 def reasons(grid: GridSummary) -> tuple[str, ...]:

@@ -58,8 +58,8 @@ class AnalysisPlan(Part):
         default=2.0,
         ge=0,
         le=3600,
-        description="Time in s that finding squares takes on a virtual clock, by default about what one core takes for an "
-        "atlas of 3 × 3 tiles; of no effect on a real microscope.",
+        description="Time in s that finding squares takes on a virtual clock, by default about what one core takes for "
+        "an atlas of 3 × 3 tiles; of no effect on a real microscope.",
     )
     find_holes_s: float = Field(
         default=1.0,

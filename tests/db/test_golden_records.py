@@ -51,7 +51,7 @@ def test_old_record_tells_the_same_story(old):
     assert (status.name, status.counts.exposures, status.counts.usable) == ("miniature", 26, 15)
     assert [(one.grid.slot, one.verdict.value) for one in views.rank(reader)][:4] == [
         (1, "collect"),
-        (6, "collect"),
+        (6, "collect with care"),
         (2, "remake"),
         (5, "remake"),
     ]

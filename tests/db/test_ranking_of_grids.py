@@ -9,7 +9,7 @@ from scipy import stats
 
 from epicycle.db import views
 from epicycle.db.connection import open_reader
-from epicycle.db.ranking import CARE_ABOVE, COLLECT_ABOVE, Verdict, posterior, ranked
+from epicycle.db.ranking import CARE_ABOVE, COLLECT_ABOVE, SURE_TO_COLLECT, Verdict, posterior, ranked
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def places(miniature):
 def test_places_verdicts_and_reasons(places):
     assert [(one.place, one.grid.slot, one.verdict.value, one.reasons) for one in places] == [
         (1, 1, "collect", ("14 of 15 exposures usable", "median fit 4.0 Å", "ice 30 nm")),
-        (2, 6, "collect", ("1 of 1 exposures usable", "1 not analysed yet", "median fit 4.1 Å", "ice 40 nm")),
+        (2, 6, "collect with care", ("1 of 1 exposures usable", "1 not analysed yet", "median fit 4.1 Å", "ice 40 nm")),
         (3, 2, "remake", ("ice too thick: 0 of 9 usable", "ice 180 nm")),
         (4, 5, "remake", ("every square dry or broken",)),
         (5, 4, "no data", ("not loaded: did not arrive",)),
@@ -37,8 +37,11 @@ def test_posterior_is_the_beta_of_the_effective_counts():
     beta = stats.beta(3, 3)
     assert share.mean == pytest.approx(0.5)
     assert (share.low, share.high) == (pytest.approx(beta.ppf(0.05)), pytest.approx(beta.ppf(0.95)))
-    assert share.verdict is Verdict.COLLECT
-    assert share.probability == pytest.approx(beta.sf(COLLECT_ABOVE))
+    assert share.verdict is Verdict.CARE
+    assert share.probability == pytest.approx(beta.sf(CARE_ABOVE))
+    sure = posterior([(3, 3)] * 3)
+    assert sure.verdict is Verdict.COLLECT
+    assert sure.probability >= SURE_TO_COLLECT
     none = posterior([(9, 0)] * 4)
     assert none.verdict is Verdict.REMAKE
     assert none.probability > 0.8
