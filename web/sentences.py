@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from ..db.ranking import BLAME
+from ..db.ranking import BLAME, COLLECT_ABOVE
 from ..db.views import FaultView, GridSummary, NightStatus, RankedGrid, SquareView, Verdict
 
 CATEGORIES = {
@@ -53,7 +53,7 @@ _FLAG_CURES = {
 }
 
 SURE, LIKELY = 0.9, 2 / 3
-"""A verdict as probable as the first is called almost sure; below the second more exposures are asked for."""
+"""A verdict as probable as the first is called almost sure; a grid is not given up on less than the second."""
 
 
 # numbers in words
@@ -264,6 +264,8 @@ def why(ranked: RankedGrid, faults: Sequence[FaultView] = ()) -> str:
         said += f"; wrong with the rest: {blamed}"
     if grid.waiting:
         said += f"; {count(grid.waiting, 'exposure')} still to be analysed"
+    if (unjudged := grid.exposures - grid.judged - grid.waiting) > 0:
+        said += f"; {count(unjudged, 'exposure')} black or not analysed"
     return f"{said}.{_look(grid)}" + (f" Left early: {one_line(grid.reason)}." if grid.reason else "")
 
 
@@ -320,7 +322,11 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
 def is_open(ranked: RankedGrid) -> bool:
     """Whether more exposures are needed to tell, and there is a place for them."""
     share = ranked.share
-    return share is not None and share.probability < LIKELY and ranked.grid.good_left > 0
+    if share is None or ranked.grid.good_left == 0:
+        return False
+    if ranked.verdict is Verdict.REMAKE:
+        return share.probability < LIKELY
+    return ranked.verdict is Verdict.CARE and share.mean >= COLLECT_ABOVE
 
 
 def remedy(ranked: RankedGrid) -> str:
