@@ -49,18 +49,18 @@ class GridSpec(Frozen):
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "good": {},
     "ordinary": {
-        "ice_nm": 58.0, "ice_spread": 0.45, "torn": 0.12, "cracked": 0.1, "thick": 0.18, "dry": 0.12, "b_a2": 75.0,
+        "ice_nm": 58.0, "ice_spread": 0.45, "torn": 0.12, "cracked": 0.1, "thick": 0.18, "dry": 0.12, "b_a2": 110.0,
     },
     "broken": {
-        "empty": 0.45, "torn": 0.3, "dry": 0.25, "cracked": 0.0, "thick": 0.0, "contaminated": 0.0, "b_a2": 30.0,
+        "empty": 0.45, "torn": 0.3, "dry": 0.25, "cracked": 0.0, "thick": 0.0, "contaminated": 0.0, "b_a2": 60.0,
     },
     "thick-ice": {"ice_nm": 190.0, "thick": 0.55, "meniscus_nm": 700.0, "thick_centres": 0.5, "dry": 0.0},
     "dry": {
-        "ice_nm": 11.0, "dry": 0.6, "thick": 0.02, "empty_holes": 0.35, "meniscus_nm": 80.0, "torn": 0.12, "b_a2": 30.0,
+        "ice_nm": 11.0, "dry": 0.6, "thick": 0.02, "empty_holes": 0.35, "meniscus_nm": 80.0, "torn": 0.12, "b_a2": 60.0,
     },
-    "contaminated": {"ice_nm": 55.0, "contaminated": 0.75, "crystals": 30.0, "b_a2": 75.0},
-    "gradient": {"ice_nm": 65.0, "gradient": 2.3, "b_a2": 75.0},
-    "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 150.0},
+    "contaminated": {"ice_nm": 70.0, "contaminated": 0.75, "crystals": 30.0, "b_a2": 130.0},
+    "gradient": {"ice_nm": 65.0, "gradient": 2.3, "b_a2": 110.0},
+    "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 220.0},
 }  # fmt: skip
 """Kinds of grids, as differences from a good one."""
 

@@ -28,8 +28,8 @@ from .world import GridWorld
 USABLE_A = 5.0
 """A hole is usable when an exposure of it would reach this resolution."""
 
-BEST_A = 3.0
-"""Resolution that counts in full towards a grid's score."""
+FULL_A, NOTHING_A = 3.0, 8.0
+"""Resolutions at which a hole counts in full, and not at all, towards its grid's score; linear in between."""
 
 DEPTH_LOSS, SIGNAL_PER_NM, SOURCE_B_A2, EMPTY_NM = 1.05, 0.5, 50.0, 6.0
 """See `resolution_a`; fitted to what `imaging.ctf` finds on simulated exposures at 40 e⁻/Å²."""
@@ -70,20 +70,14 @@ class TrueSquare:
 
 @dataclass(frozen=True, slots=True)
 class TrueGrid:
-    """A summary of one grid over a sample of its squares."""
+    """A summary of one grid over a sample of its squares; ``score`` is the mean worth of its holes, 0 to 1."""
 
     slot: int
     kind: str
     usable_squares: float
     usable_holes: float
     median_resolution_a: float
-
-    @property
-    def score(self) -> float:
-        """How good the grid is: usable holes, weighed with the resolution they give."""
-        if not math.isfinite(self.median_resolution_a):
-            return 0.0
-        return self.usable_holes * BEST_A / self.median_resolution_a
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +148,12 @@ def grid_of(world: GridWorld, squares: int = 40) -> TrueGrid:
     )
     looked = [square_of(world, i, j) for i, j in near[:squares] if math.hypot(*world.centre_of(i, j)) < RIM_UM]
     reached = np.array([hole.resolution_a for square in looked for hole in square.holes])
-    usable = reached <= USABLE_A
+    if reached.size == 0:
+        return TrueGrid(world.slot, world.spec.kind, 0.0, 0.0, math.inf, 0.0)
+    worth = np.clip((NOTHING_A - reached) / (NOTHING_A - FULL_A), 0.0, 1.0)
     good = float(np.mean([square.usable > 0.5 for square in looked]))
-    median = float(np.median(reached[usable])) if usable.any() else math.inf
-    return TrueGrid(world.slot, world.spec.kind, good, float(usable.mean()) if usable.size else 0.0, median)
+    usable = float(np.mean(reached <= USABLE_A))
+    return TrueGrid(world.slot, world.spec.kind, good, usable, float(np.median(reached)), float(worth.mean()))
 
 
 def ranking(memory_folder: Path) -> list[TrueGrid]:
