@@ -299,22 +299,40 @@ def _scatter(
         if at:
             series.append(Series(kind, label, draw(at, 3.6 if draw is circles else 3.2), len(at)))
     said = ", ".join(f"{one.number} {one.label}" for one in series)
-    ticks: list[float] = []
-    for value in _RESOLUTION_TICKS_A:
-        if low <= math.log(value) <= high and (not ticks or y_at(value) - y_at(ticks[-1]) >= 15):
-            ticks.append(value)
+    series = _series([(x_at(x), y_at(y), shot.usable) for x, y, shot in points])
+    said = ", ".join(f"{one.number} {one.label}" for one in series)
     return Chart(
         width,
         height,
         left,
         bottom,
         tuple(Tick(x_at(value), label) for value, label in x_marks),
-        tuple(Tick(y_at(value), f"{value:g}") for value in ticks),
+        tuple(Tick(y_at(value), f"{value:g}") for value in _apart(low, high, y_at)),
         x_label,
         "fit resolution, Å",
-        tuple(series),
+        series,
         f"Fit resolution of {len(points)} exposures against {x_label}: {best:.1f} to {worst:.1f} Å; {said}.",
     )
+
+
+def _apart(low: float, high: float, y_at: Callable[[float], float]) -> list[float]:
+    """Choose round resolutions, between the ends in log Å, whose labels do not touch."""
+    ticks: list[float] = []
+    for value in _RESOLUTION_TICKS_A:
+        if low <= math.log(value) <= high and (not ticks or y_at(value) - y_at(ticks[-1]) >= 15):
+            ticks.append(value)
+    return ticks
+
+
+def _series(points: Sequence[tuple[float, float, bool | None]]) -> tuple[Series, ...]:
+    """Draw the exposures by their verdict: dots, rings and crosses."""
+    kinds = (("poor", "not usable", False), ("open", "not judged", None), ("usable", "usable", True))
+    found = []
+    for kind, label, verdict in kinds:
+        at = [(x, y) for x, y, usable in points if usable is verdict]
+        if at:
+            found.append(Series(kind, label, crosses(at, 3.2) if kind == "poor" else circles(at, 3.6), len(at)))
+    return tuple(found)
 
 
 def _shown(shot: ExposureView) -> float:
