@@ -289,16 +289,6 @@ def _scatter(
     def y_at(value: float) -> float:
         return top + (math.log(value) - low) / (high - low) * (height - top - bottom)
 
-    series = []
-    for kind, label, verdict, draw in (
-        ("poor", "not usable", False, crosses),
-        ("open", "not judged", None, circles),
-        ("usable", "usable", True, circles),
-    ):
-        at = [(x_at(x), y_at(y)) for x, y, shot in points if shot.usable is verdict]
-        if at:
-            series.append(Series(kind, label, draw(at, 3.6 if draw is circles else 3.2), len(at)))
-    said = ", ".join(f"{one.number} {one.label}" for one in series)
     series = _series([(x_at(x), y_at(y), shot.usable) for x, y, shot in points])
     said = ", ".join(f"{one.number} {one.label}" for one in series)
     return Chart(
