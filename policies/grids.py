@@ -23,7 +23,7 @@ def rank_grids(view: SessionView) -> Choice:
 def grid_score(offer: Offer) -> float:
     """Give 0 to 1: the expected share of usable exposures, weighted by their fits.
 
-    The share is Laplace's (usable + 1) / (analysed + 2), the weight the root of 3 Å over the median fit. Without
+    The share is Laplace's (usable + 1) / (analysed + 2), the weight 3 Å over the median fit, as the report ranks. Without
     analysed exposures 0; a grid offered without those numbers keeps the score it came with.
     """
     analysed, usable = feature(offer, "analysed"), feature(offer, "usable")
@@ -32,7 +32,7 @@ def grid_score(offer: Offer) -> float:
     if analysed <= 0:
         return 0.0
     fit_a = feature(offer, "median_fit_a")
-    reach = min(1.0, _FULL_MARK_A / fit_a) ** 0.5 if fit_a is not None and fit_a > 0 else 0.5
+    reach = min(1.0, _FULL_MARK_A / fit_a) if fit_a is not None and fit_a > 0 else 0.5
     return (usable + 1) / (analysed + 2) * reach if usable > 0 else 0.0
 
 
