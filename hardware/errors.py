@@ -1,7 +1,8 @@
 """Failures of a microscope, as one tree that decides who pays.
 
-``Transient``: try again. ``TargetFault``: this target is lost. ``GridFault``: leave this grid. ``LoaderFault``: a slot or
-the loader. ``ScopeFault``: the microscope itself. Expected ones are data for the recovery ladder; anything else parks.
+``Transient``: try again. ``TargetFault``: this target is lost. ``GridFault``: leave this grid. ``LoaderFault``: a slot
+or the loader. ``ScopeFault``: the microscope itself. Expected ones are data for the recovery ladder; anything else
+parks.
 """
 
 from ..protocols.errors import EpicycleError
@@ -46,7 +47,7 @@ class Stuck(Transient):
 
 
 class TargetFault(HardwareError):
-    """This target cannot be had; others can."""
+    """One target cannot be had; others can."""
 
 
 class StageLimit(TargetFault):
@@ -66,7 +67,7 @@ class NotRecorded(TargetFault):
 
 
 class GridFault(HardwareError):
-    """This grid cannot be used."""
+    """One grid cannot be used."""
 
 
 class LoaderFault(HardwareError):

@@ -16,6 +16,9 @@ from .analyst import Judged
 from .night import Night
 from .shooting import look_again
 
+OF_A_FIT = frozenset({"defocus_um", "astigmatism_a", "astigmatism_angle_deg", "fit_resolution_a"})
+"""Numbers that mean nothing without rings to fit; they are not kept then."""
+
 METHOD = "1"
 """Version of the verdict; stands beside every number it measures."""
 
@@ -147,11 +150,13 @@ def _analysis_fault(night: Night, entry: Entry, number: int, why: str, grid_id: 
 
 def _record_verdict(night: Night, entry: Entry, row: models.Exposure, verdict: MicrographVerdict) -> None:
     measures = measures_of(verdict)
+    flags = [*verdict.flags, *shortcomings(measures, row.target_defocus_um, night.protocol.thresholds)]
+    if "no-fit" in flags:
+        measures = {name: value for name, value in measures.items() if name not in OF_A_FIT}
     for name, value in measures.items():
         entry.db.add(
             models.Measure(of_kind="exposure", of_id=row.id, name=name, value=value, version=METHOD, at=entry.at)
         )
-    flags = [*verdict.flags, *shortcomings(measures, row.target_defocus_um, night.protocol.thresholds)]
     row.flags = sorted(set(flags))
     row.usable = not row.flags
     row.analysis = "done"

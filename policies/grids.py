@@ -23,8 +23,8 @@ def rank_grids(view: SessionView) -> Choice:
 def grid_score(offer: Offer) -> float:
     """Give 0 to 1: the expected share of usable exposures, weighted by their fits.
 
-    The share is Laplace's (usable + 1) / (analysed + 2), the weight 3 Å over the median fit, as the report ranks. Without
-    analysed exposures 0; a grid offered without those numbers keeps the score it came with.
+    The share is Laplace's (usable + 1) / (analysed + 2), its weight 3 Å over the median fit, as the report ranks.
+    Without analysed exposures 0; a grid offered without those numbers keeps the score it came with.
     """
     analysed, usable = feature(offer, "analysed"), feature(offer, "usable")
     if analysed is None or usable is None:
