@@ -213,7 +213,7 @@ def _focus(night: Night, grid: models.Grid, square: models.Square, group: models
     night.column.shift_image(ImageShift())
     raise FocusFailed(
         f"group {group.number} of square {square.number}: autofocus came to {focused.defocus_um:.2f} µm for "
-        f"{target_um:.2f} µm{'' if focused.trusted else ', not to be trusted'}, {plan.attempts} times; the group is left"
+        f"{target_um:.2f} µm{'' if focused.trusted else ', untrusted'}, {plan.attempts} times; the group is left"
     )
 
 

@@ -150,9 +150,9 @@ def _analysis_fault(night: Night, entry: Entry, number: int, why: str, grid_id: 
 
 def _record_verdict(night: Night, entry: Entry, row: models.Exposure, verdict: MicrographVerdict) -> None:
     measures = measures_of(verdict)
-    flags = [*verdict.flags, *shortcomings(measures, row.target_defocus_um, night.protocol.thresholds)]
-    if "no-fit" in flags:
+    if "no-fit" in verdict.flags:
         measures = {name: value for name, value in measures.items() if name not in OF_A_FIT}
+    flags = [*verdict.flags, *shortcomings(measures, row.target_defocus_um, night.protocol.thresholds)]
     for name, value in measures.items():
         entry.db.add(
             models.Measure(of_kind="exposure", of_id=row.id, name=name, value=value, version=METHOD, at=entry.at)
@@ -211,9 +211,11 @@ def shortcomings(measures: Mapping[str, float], target_defocus_um: float, limits
     if ice is not None and ice < limits.ice_min_nm:
         found.append("dry")
     fit = measures.get("fit_resolution_a")
-    if fit is None or measures.get("ctf_confidence", 1.0) < limits.confidence_min:
-        # Without rings to follow, astigmatism, defocus and motion are numbers of noise.
+    # Without rings to follow, astigmatism, defocus and motion are numbers of noise.
+    if fit is None:
         return [*found, "no-fit"]
+    if measures.get("ctf_confidence", 1.0) < limits.confidence_min:
+        return [*found, "unsure-fit"]
     if fit > limits.fit_resolution_a:
         found.append("poor-fit")
     if measures.get("motion_a", 0.0) > limits.motion_max_a:
