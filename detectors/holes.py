@@ -30,7 +30,8 @@ _MOST_CHECKED = 5
 _MOST_PROPOSED = 30
 _MOST_LOOKED_AT = 100
 _LEAST_RADIUS = 2.0
-_SURE = 0.5
+_FEW_SITES = 9
+_SURE = 0.6
 _SNAPPED_RADIUS = 6.0
 
 
@@ -298,6 +299,9 @@ def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evid
     evidence_for = (
         1.3 * (min(significance, 9.0) - 5.8) + 10.0 * (support - 0.72) + 8.0 * (cut - 0.75) + 8.0 * (better - 0.88)
     )
+    if judged.sum() < _FEW_SITES:
+        # Few blots stand near some lattice by chance: they must look like holes all the more.
+        evidence_for += 15.0 * (min(cut, 0.95) - 0.85) + 8.0 * (support - 0.88)
     quality = significance * support * min(cut, 1.0)
     return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
 

@@ -111,8 +111,12 @@ def typical_side(mask: Mask) -> float:
     return float(np.sqrt(np.median(near)))
 
 
-def bright_regions(mask: Mask, side: float) -> list[Region]:
-    """Cut `mask` into regions, gaps up to a small part of `side` bridged, in order of their first pixel."""
+def bright_regions(mask: Mask, side: float, most: float = np.inf) -> list[Region]:
+    """Cut `mask` into regions, gaps up to a small part of `side` bridged, in order of their first pixel.
+
+    Regions of more than `most` times the square of `side` are left out; other large ones are split where they are two
+    or more openings leaking into each other.
+    """
     gap = max(1, round(_GAP * side))
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (gap, gap))
     bridged = cv2.dilate(mask.astype(np.uint8), kernel)
@@ -123,7 +127,7 @@ def bright_regions(mask: Mask, side: float) -> list[Region]:
         if window is None:
             continue
         own = labels[window] == number
-        if own.sum() < _SPECK * side**2:
+        if not _SPECK * side**2 <= own.sum() <= most * side**2:
             continue
         regions += [_region(part, window[0].start, window[1].start) for part in _parted(own, side)]
     return [region for region in regions if region.hull_area >= _SPECK * side**2]
@@ -163,17 +167,21 @@ def _region(own: Mask, row: int, col: int) -> Region:
 
 def common_angle(hulls: Sequence[Points]) -> float:
     """Angle in degrees, 0 ≤ angle < 90, at which the aligned boxes of the hulls (one or more) have the least area."""
+    points = np.concatenate(hulls)
+    starts = np.cumsum([0, *(len(hull) for hull in hulls[:-1])])
     coarse = np.arange(0.0, 90.0, 1.0)
-    best = coarse[np.argmin([_boxed_area(hulls, angle) for angle in coarse])]
+    best = coarse[np.argmin([_boxed_area(points, starts, angle) for angle in coarse])]
     for step in (0.2, 0.04):
         near = best + step * np.arange(-6, 7)
-        best = near[np.argmin([_boxed_area(hulls, angle) for angle in near])]
+        best = near[np.argmin([_boxed_area(points, starts, angle) for angle in near])]
     return float(best % 90.0)
 
 
-def _boxed_area(hulls: Sequence[Points], angle_deg: float) -> float:
-    turn = _turn(angle_deg)
-    return float(sum(np.prod(np.ptp(hull @ turn.T, axis=0)) for hull in hulls))
+def _boxed_area(points: Points, starts: NDArray[np.intp], angle_deg: float) -> float:
+    """Sum of the boxes' areas at an angle; hull number i takes the points from ``starts[i]`` on."""
+    turned = points @ _turn(angle_deg).T
+    extent = np.maximum.reduceat(turned, starts) - np.minimum.reduceat(turned, starts)
+    return float(extent.prod(axis=1).sum())
 
 
 def _turn(angle_deg: float) -> Points:

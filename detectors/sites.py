@@ -116,7 +116,7 @@ def scene_for(view: View, radius: float, sampled: float = _SAMPLED_RADIUS) -> Sc
 def _directions() -> Points:
     """Answer unit steps (row, col) to the middles of the sectors."""
     angles = 2 * np.pi * (np.arange(_SECTORS) + 0.5) / _SECTORS
-    return np.c_[np.sin(angles), np.cos(angles)]
+    return np.stack([np.sin(angles), np.cos(angles)], axis=1)
 
 
 def _polar(
@@ -155,9 +155,9 @@ def usual_shape(
     radii = np.linspace(0.0, reach, max(12, int(2.0 * reach)))
     levels, _ = _polar(scene, scene.here(points), radii, stretch)
     rings = _nanmean(levels, axis=1)
-    whole = np.isfinite(rings).all(1)
+    whole = np.asarray(np.isfinite(rings).all(axis=1))
     if whole.sum() < 3:
-        whole = np.isfinite(rings).mean(1) > 0.7
+        whole = np.asarray(np.isfinite(rings).mean(axis=1) > 0.7)
     if not whole.any():
         return None
     floor = _nanmean(rings[whole][:, radii > 0.8 * reach], axis=1)
@@ -193,8 +193,8 @@ def _edge_of(
 
 def _ellipse(sectors: NDArray[np.float64], radii: NDArray[np.float64], edge: float, fall: float) -> Points:
     """Answer the further stretch that brings the edge of all sectors to one radius; none when it is under 3 %."""
-    film = np.nanmedian(sectors[:, -2:]) if np.isfinite(sectors[:, -2:]).any() else 0.0
-    known = np.isfinite(sectors).all(1)
+    film = float(np.nan_to_num(np.nanmean(sectors[:, -2:])))
+    known = np.asarray(np.isfinite(sectors).all(axis=1))
     if known.sum() < 0.7 * _SECTORS:
         return np.eye(2)
     spacing = radii[1] - radii[0]

@@ -18,6 +18,8 @@ from .regions import Mask, Points, Region, aligned_box, edge_contrast, smoothed
 _RIM = 0.07
 _TEAR_LENGTH = 0.17
 _VACUUM_MARGIN = 0.12
+_TOO_BRIGHT = 0.5
+_CRACK = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class _Window:
 
 def measure(
     pixels: NDArray[np.float32], regions: Sequence[Region], levels: Levels, angle_deg: float, pixel_size_a: float | None
-) -> tuple[Population, list[dict[str, float]]]:
-    """Measure every region; answer what is usual and one mapping of features per region.
+) -> list[dict[str, float]]:
+    """Measure every region: one mapping of features each, in the same order.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def measure(
     areas = np.array([region.hull_area for region in regions])
     area = _usual(areas)
     side = float(np.sqrt(area))
-    calm = smoothed(pixels, max(0.7, 0.012 * side))
+    calm = smoothed(pixels, max(0.7, 0.006 * side))
     soft = smoothed(pixels, max(0.7, 0.03 * side))
     windows = [_window(pixels, calm, region, side) for region in regions]
     medians = np.array([float(np.median(window.raw[window.inside])) for window in windows])
@@ -93,7 +95,7 @@ def measure(
         if pixel_size_a is not None:
             one["area_um2"] = region.hull_area * (pixel_size_a * 1e-4) ** 2
         features.append(one)
-    return population, features
+    return features
 
 
 def _usual(areas: NDArray[np.float64]) -> float:
@@ -111,7 +113,7 @@ def _window(pixels: NDArray[np.float32], calm: NDArray[np.float32], region: Regi
     hull = cv2.fillConvexPoly(np.zeros(shape, np.uint8), outline, 1)
     padded = np.pad(hull, 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    inside: Mask = depth > max(1.0, _RIM * side)
+    inside: Mask = depth > max(1.8, _RIM * side)
     if inside.sum() < 9:
         inside = region.mask
     return _Window(pixels[window], calm[window], inside)
@@ -122,8 +124,8 @@ def _features(region: Region, window: _Window, median: float, usual: Population,
     height = max(usual.film - usual.dark, 1e-12)
     box = aligned_box(region.hull, angle_deg)
     sides = np.hypot(*(box[1] - box[0])), np.hypot(*(box[2] - box[1]))
-    film = min(median, usual.film) if usual.torn_seen else median
-    dark_cut = usual.dark + 0.62 * (film - usual.dark)
+    depth = (window.calm[window.inside] - usual.dark) / max(median - usual.dark, 1e-12)
+    empty = (median - usual.film) / (usual.vacuum - usual.film) if usual.torn_seen else 0.0
     return {
         "mean": float(raw.mean()),
         "median": median,
@@ -134,8 +136,10 @@ def _features(region: Region, window: _Window, median: float, usual: Population,
         "solidity": float(region.mask.sum()) / region.hull_area,
         "box_fill": region.hull_area / max(float(sides[0] * sides[1]), 1e-12),
         "elongation": float(max(sides) / max(min(sides), 1e-12)),
-        "bright_fraction": _torn(window, film, usual),
-        "dark_fraction": float((window.calm[window.inside] < dark_cut).mean()),
+        "emptiness": empty,
+        "bright_fraction": _torn(window, median, usual) if empty < _TOO_BRIGHT else 1.0,
+        "dark_fraction": float((depth < 0.62).mean()),
+        "black_fraction": float((depth < 0.35).mean()),
     }
 
 
@@ -143,7 +147,7 @@ def _torn(window: _Window, film: float, usual: Population) -> float:
     """Part of the opening taken by bright areas longer than any hole: tears and cracks, 0..1."""
     if not usual.torn_seen:
         return 0.0
-    cut = film + 0.6 * (usual.vacuum - film)
+    cut = film + 0.5 * (usual.vacuum - film)
     bright = ((window.calm > cut) & window.inside).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
     longest = np.maximum(stats[1:count, cv2.CC_STAT_WIDTH], stats[1:count, cv2.CC_STAT_HEIGHT])
@@ -151,35 +155,28 @@ def _torn(window: _Window, film: float, usual: Population) -> float:
     return float(stats[1:count, cv2.CC_STAT_AREA][tears].sum()) / float(window.inside.sum())
 
 
-def classify(features: Mapping[str, float], usual: Population, partial: bool) -> tuple[SquareClass, float]:
+def classify(features: Mapping[str, float], partial: bool) -> tuple[SquareClass, float]:
     """Answer the class and the score 0..1 of one opening from its features."""
-    score = _score(features, usual, partial)
+    score = _score(features, partial)
     if partial or (features["relative_area"] < 0.75 and (features["box_fill"] < 0.7 or features["elongation"] > 1.4)):
         return SquareClass.PARTIAL, min(score, 0.3)
-    if features["bright_fraction"] > 0.5 or _emptiness(features, usual) > 0.6:
+    if features["bright_fraction"] > 0.5:
         return SquareClass.BROKEN_OR_DRY, min(score, 0.2)
-    if features["bright_fraction"] > 0.012 or features["solidity"] < 0.85 or features["relative_area"] > 1.8:
+    if features["bright_fraction"] > _CRACK or features["solidity"] < 0.85 or features["relative_area"] > 1.8:
         return SquareClass.CRACKED, min(score, 0.45)
     if features["relative_area"] < 0.7 or features["relative_brightness"] < 0.6:
         return SquareClass.SMALL_OR_THICK, min(score, 0.45)
-    if features["dark_fraction"] > 0.06:
+    if features["dark_fraction"] > 0.06 or features["black_fraction"] > 0.02:
         return SquareClass.CONTAMINATED, min(score, 0.49)
     return SquareClass.GOOD, max(score, 0.5)
 
 
-def _emptiness(features: Mapping[str, float], usual: Population) -> float:
-    """How far the film's level has gone from the usual one (0) to the vacuum's (1)."""
-    if not usual.torn_seen:
-        return 0.0
-    return (features["median"] - usual.film) / (usual.vacuum - usual.film)
-
-
-def _score(features: Mapping[str, float], usual: Population, partial: bool) -> float:
+def _score(features: Mapping[str, float], partial: bool) -> float:
     area = min(features["relative_area"] / 0.95, 1.0)
     light = float(np.clip((features["relative_brightness"] - 0.2) / 0.7, 0.0, 1.0))
-    empty = float(np.clip(1.0 - _emptiness(features, usual), 0.0, 1.0))
+    empty = float(np.clip(1.0 - features["emptiness"], 0.0, 1.0))
     torn = float(np.exp(-features["bright_fraction"] / 0.06))
-    dark = float(np.exp(-features["dark_fraction"] / 0.25))
+    dark = float(np.exp(-features["dark_fraction"] / 0.25 - features["black_fraction"] / 0.1))
     shape = float(np.clip((features["solidity"] - 0.6) / 0.35, 0.0, 1.0))
     score = 0.95 * area * light * empty * torn * dark * shape
     return float(np.clip(score * (0.3 if partial else 1.0), 0.0, 1.0))

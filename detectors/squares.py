@@ -30,6 +30,7 @@ from .regions import (
 from .square_class import box_corners, classify, measure
 
 _LEAST_PX = 32
+_DIM_ROUNDS = 3
 _LEAST_EDGE = 0.45
 _LEAST_SOLIDITY = 0.87
 
@@ -59,6 +60,9 @@ class MixtureSquares:
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
         margin = bad | filled_margin(pixels)
+        if margin.any():
+            # What a stitcher filled in shall not leak into openings when blurred.
+            pixels = np.where(margin, np.quantile(pixels[~margin][::7], 0.02), pixels).astype(np.float32)
         calm = smoothed(pixels, 0.7)
         levels = two_levels(calm[~margin])
         if levels is None:
@@ -116,8 +120,41 @@ def _openings(calm: NDArray[np.float32], levels: Levels, margin: Mask) -> tuple[
     sharp = [region for region in regions if edge_contrast(soft, region, levels, side) >= _LEAST_EDGE]
     if len(sharp) < 0.3 * len(regions) or not sharp:
         return [], 0.0, "bright areas fade into dark ones without an edge, as noise and gradients do"
+    for _ in range(_DIM_ROUNDS):
+        more = _dim_openings(calm, sharp, levels, margin, side)
+        sharp += more
+        if not more:
+            break
     angle = common_angle([region.hull for region in sharp if region.hull_area > 0.4 * side**2] or [sharp[0].hull])
     return _plausible(sharp, angle, calm.shape)
+
+
+def _dim_openings(
+    calm: NDArray[np.float32], found: list[Region], levels: Levels, margin: Mask, side: float
+) -> list[Region]:
+    """Look again at what the found openings leave: thick ice may be nearer to the bars than to thin ice.
+
+    Only what has the usual size, fills its hull and stands clear of the bars' own unevenness is taken.
+    """
+    taken = margin.astype(np.uint8)
+    for region in found:
+        outline = np.rint(region.hull[:, ::-1]).astype(np.int32)
+        taken = np.asarray(cv2.fillConvexPoly(taken, outline, 1), np.uint8)
+    reach = 2 * round(0.12 * side) + 1
+    free = cv2.dilate(taken, np.ones((reach, reach), np.uint8)) == 0
+    soft = smoothed(calm, 0.05 * side)
+    if free.mean() < 0.02:
+        return []
+    dim = two_levels(soft[free])
+    if dim is None or dim.bright - dim.dark < 0.03 * (levels.bright - levels.dark):
+        return []
+    dim = Levels(dim.dark, dim.bright, 0.5 * (dim.dark + dim.bright), dim.share)
+    more = []
+    for region in bright_regions((soft > dim.threshold) & free, side, 2.0):
+        usual = 0.4 * side**2 < region.hull_area < 1.8 * side**2
+        if usual and region.mask.sum() > 0.9 * region.hull_area and edge_contrast(soft, region, dim, side) > 0.7:
+            more.append(region)
+    return more
 
 
 def _plausible(regions: list[Region], angle: float, shape: tuple[int, ...]) -> tuple[list[Region], float, str]:
@@ -162,12 +199,12 @@ def _touches(region: Region, near_margin: Mask | None, shape: tuple[int, ...]) -
 def _described(
     image: Image, pixels: NDArray[np.float32], regions: list[Region], levels: Levels, angle: float, margin: Mask
 ) -> list[FoundSquare]:
-    usual, features = measure(pixels, regions, levels, angle, image.pixel_size_a)
+    features = measure(pixels, regions, levels, angle, image.pixel_size_a)
     squares = []
     near_margin = cv2.dilate(margin.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0 if margin.any() else None
     for region, one in zip(regions, features, strict=True):
         partial = _touches(region, near_margin, pixels.shape)
-        category, score = classify(one, usual, partial)
+        category, score = classify(one, partial)
         corners = box_corners(region.hull, angle)
         row, col = np.mean(corners, axis=0)
         own = pixels[region.row :, region.col :][: region.mask.shape[0], : region.mask.shape[1]][region.mask]
