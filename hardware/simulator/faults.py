@@ -70,7 +70,7 @@ class Fault(Frozen):
     at: When = Field(description="When it happens.")
     how: Literal["before", "after"] = Field(
         default="before",
-        description="For connection-lost, camera-timeout and call-hangs: before or after the act takes effect.",
+        description="For connection-lost and call-hangs: before or after the act takes effect.",
     )
     lasts_h: float | None = Field(
         default=0.5,
