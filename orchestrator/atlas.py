@@ -16,7 +16,7 @@ from ..targeting.frames import apply, carry
 from . import guarding, remaining, worker
 from .flow import Phase
 from .night import Night
-from .shooting import UNIT_UM, keep, look_again, survey
+from .shooting import UNIT_UM, keep, keep_mosaic, look_again, survey
 
 Move = tuple[Phase, str]
 
@@ -52,15 +52,18 @@ def _atlas_row(night: Night, grid: models.Grid) -> models.Atlas:
 
 
 def _tile_places(night: Night) -> list[tuple[int, int, float, float]]:
-    """Plan the tiles, centred on the stage's origin, to and fro so that no move is long."""
+    """Plan the tiles, centred on the stage's origin, to and fro so that no move is long.
+
+    The camera may stand at a right angle to the stage, so the shorter side of its image sets the distance both ways.
+    """
     plan, preset = night.plan.atlas, night.preset("atlas")
-    step = (1 - plan.overlap_fraction) * preset.pixel_size_a * 1e-4
+    step_um = (1 - plan.overlap_fraction) * preset.pixel_size_a * 1e-4 * min(preset.rows_px, preset.cols_px)
     places = []
     for row in range(plan.tiles_y):
         cols = range(plan.tiles_x) if row % 2 == 0 else range(plan.tiles_x - 1, -1, -1)
         for col in cols:
-            x_um = (col - (plan.tiles_x - 1) / 2) * step * preset.cols_px
-            y_um = (row - (plan.tiles_y - 1) / 2) * step * preset.rows_px
+            x_um = (col - (plan.tiles_x - 1) / 2) * step_um
+            y_um = (row - (plan.tiles_y - 1) / 2) * step_um
             places.append((row, col, x_um, y_um))
     return places
 
@@ -131,22 +134,7 @@ def _record_mosaic(
     for tile, (offset_row, offset_col) in zip(tiles, mosaic.offsets_px, strict=True):
         kept = entry.db.get_one(models.Tile, tile.id)
         kept.offset_row_px, kept.offset_col_px = float(offset_row), float(offset_col)
-    image = night.images.add_file(
-        entry.db,
-        session_id=night.me.id,
-        of_kind="atlas",
-        of_id=row.id,
-        kind="stitched",
-        name=name,
-        path=mosaic.path,
-        pixel_size_a=mosaic.pixel_size_a,
-        image_to_stage=mosaic.image_to_stage,
-        preset="atlas",
-        scope={"residual_px": mosaic.residual_px, "overlaps_used": mosaic.overlaps_used},
-        taken_at=entry.at,
-    )
-    entry.db.flush()
-    row.image_id = image.id
+    row.image_id = keep_mosaic(night, entry, mosaic, "atlas", row.id, name)
 
 
 def register(night: Night) -> Move:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from ..db import models
 from ..db.journal import Entry
-from ..hardware.errors import BeamLost, Refilling, ScopeFault, VacuumLost, ValveClosed
+from ..hardware.errors import BeamLost, HardwareError, Refilling, VacuumLost, ValveClosed
 from ..hardware.records import ScopeStatus, Vacuum
 from ..protocols.errors import EpicycleError
 from .flow import RunStatus
@@ -166,14 +166,13 @@ def wait_for_scope(night: Night, error: EpicycleError) -> None:
 
 
 def _made_fit(night: Night) -> bool:
-    status = night.column.status()
-    if status.vacuum is not Vacuum.GREEN:
-        return False
-    if not status.valve_open:
-        night.column.open_valve()
-        status = night.column.status()
+    """Open the valve if the vacuum allows, and say whether all is well; an error on the way means not yet."""
     try:
+        status = night.column.status()
+        if status.vacuum is Vacuum.GREEN and not status.valve_open:
+            night.column.open_valve()
+            status = night.column.status()
         _demand_beam(status)
-    except ScopeFault:
+    except HardwareError:
         return False
     return True

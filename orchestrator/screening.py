@@ -3,9 +3,12 @@
 from ..db import models
 from ..protocols.errors import EpicycleError
 from . import atlas, centring, choosing, commands, exposing, guarding, judging, loading, mending, surveying
-from .flow import FLOW, Phase
+from .flow import FLOW, Phase, RunStatus
 from .halting import Halt
 from .night import Night
+
+MENDS = 3
+"""How often dealing with a failure may itself fail."""
 
 Move = tuple[Phase, str]
 """The next phase, and what is being done there and why, for people."""
@@ -34,7 +37,17 @@ def _one_phase(night: Night) -> Move:
         commands.boundary(night)
         return _do(night)
     except EpicycleError as error:
+        return _mended(night, error, MENDS)
+
+
+def _mended(night: Night, error: EpicycleError, left: int) -> Move:
+    """Mend a failure, and a failure of the mending, a few times; then nobody but a person can."""
+    try:
         return mending.mend(night, error)
+    except EpicycleError as another:
+        if left == 0:
+            raise Halt(RunStatus.PARKED, f"{another} (while dealing with: {error})") from another
+        return _mended(night, another, left - 1)
 
 
 def _do(night: Night) -> Move:

@@ -6,7 +6,7 @@ from ..hardware.records import Acquired, Affine, Shot, StagePosition
 from ..protocols.preset import Level
 from ..targeting.frames import carry, identity, invert
 from .night import Night
-from .worker import Look
+from .worker import Look, Mosaic
 
 UNIT_UM: Affine = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 """Frame of a finder that answers in µm because there are no pixels."""
@@ -63,6 +63,26 @@ def keep(night: Night, entry: Entry, acquired: Acquired, of_kind: str, of_id: in
             **acquired.details,
         },
         taken_at=acquired.started_at,
+    )
+    entry.db.flush()
+    return row.id
+
+
+def keep_mosaic(night: Night, entry: Entry, mosaic: Mosaic, of_kind: str, of_id: int, name: str) -> int:
+    """Enter a mosaic that a worker has written in the record."""
+    row = night.images.add_file(
+        entry.db,
+        session_id=night.me.id,
+        of_kind=of_kind,
+        of_id=of_id,
+        kind="stitched",
+        name=name,
+        path=mosaic.path,
+        pixel_size_a=mosaic.pixel_size_a,
+        image_to_stage=mosaic.image_to_stage,
+        preset=of_kind,
+        scope={"residual_px": mosaic.residual_px, "overlaps_used": mosaic.overlaps_used},
+        taken_at=entry.at,
     )
     entry.db.flush()
     return row.id

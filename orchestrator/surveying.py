@@ -19,12 +19,15 @@ from ..targeting.frames import carry
 from . import guarding, remaining, worker
 from .flow import Phase
 from .night import Night
-from .shooting import UNIT_UM, from_stage, keep, look_again, look_at, survey, to_stage
+from .shooting import UNIT_UM, from_stage, keep, keep_mosaic, look_again, look_at, survey, to_stage
 
 Move = tuple[Phase, str]
 RECENTRE_WITHIN = 0.08
 """A square whose middle is off by more than this share of the view is gone to again."""
 RECENTRES = 2
+TILE_STEP = 0.85
+"""Distance of a square's tiles, as a share of the view; the rest is for the stage's error and the stitching."""
+
 GLANCE_S = 0.1
 """How long finding the middle of a square takes, on a virtual clock; about what one core takes."""
 
@@ -114,25 +117,23 @@ def _image_square(night: Night, grid: models.Grid, square: models.Square) -> Squ
         if math.hypot(step_x, step_y) < RECENTRE_WITHIN * view_um or sure < 0.3 or attempt == RECENTRES:
             break
         off_x, off_y = off_x + step_x, off_y + step_y
-    tiles = _square_tiles(night, name, StagePosition(x_um + off_x, y_um + off_y, z_um))
+    tiles = _square_tiles(night, name, StagePosition(x_um + off_x, y_um + off_y, z_um), views[-1])
     return SquareViews(tuple(views), tiles, (off_x, off_y), sure)
 
 
-def _square_tiles(night: Night, name: str, middle: StagePosition) -> tuple[Acquired, ...]:
-    """Take the tiles of a square that one view does not hold; none for the usual single view."""
+def _square_tiles(night: Night, name: str, middle: StagePosition, view: Acquired) -> tuple[Acquired, ...]:
+    """Take the tiles of a square that one view does not hold, side by side as the camera sees; none for one view."""
     plan, preset = night.plan.squares, night.preset("square")
     if plan.tiles_x * plan.tiles_y == 1:
         return ()
-    step_um = 0.9 * preset.pixel_size_a * 1e-4
+    (a, b, _), (c, d, _) = view.image_to_stage
     tiles = []
     for row in range(plan.tiles_y):
         for col in range(plan.tiles_x):
-            place = StagePosition(
-                middle.x_um + (col - (plan.tiles_x - 1) / 2) * step_um * preset.cols_px,
-                middle.y_um + (row - (plan.tiles_y - 1) / 2) * step_um * preset.rows_px,
-                middle.z_um,
-            )
-            tiles.append(survey(night, "square", f"{name}-t{row}{col}", place))
+            down = (row - (plan.tiles_y - 1) / 2) * TILE_STEP * preset.rows_px
+            right = (col - (plan.tiles_x - 1) / 2) * TILE_STEP * preset.cols_px
+            x_um, y_um = middle.x_um + a * down + b * right, middle.y_um + c * down + d * right
+            tiles.append(survey(night, "square", f"{name}-t{row}{col}", StagePosition(x_um, y_um, middle.z_um)))
     return tuple(tiles)
 
 
@@ -195,21 +196,8 @@ def _joined_square(night: Night, grid: models.Grid, square: models.Square, tiles
     out = night.folder / "images" / f"{name}.mrc"
 
     def record(entry: Entry, mosaic: worker.Mosaic) -> None:
-        image = night.images.add_file(
-            entry.db,
-            session_id=night.me.id,
-            of_kind="square",
-            of_id=square.id,
-            kind="stitched",
-            name=name,
-            path=mosaic.path,
-            pixel_size_a=mosaic.pixel_size_a,
-            image_to_stage=mosaic.image_to_stage,
-            preset="square",
-            taken_at=entry.at,
-        )
-        entry.db.flush()
-        entry.db.get_one(models.Square, square.id).image_id = image.id
+        image_id = keep_mosaic(night, entry, mosaic, "square", square.id, name)
+        entry.db.get_one(models.Square, square.id).image_id = image_id
         entry.say("square_joined", f"square {square.number} joined from {len(tiles)} tiles", square_id=square.id)
 
     night.journal.step(
