@@ -59,6 +59,7 @@ def centre_group(night: Night) -> Move:
     )
     stand_at_group(night, grid, square)
     group = night.group()
+    _demand_seen(night, square, group)
     if _to_be_focused(night, square, group):
         night.journal.step(
             f"{key} focus",
@@ -99,13 +100,19 @@ def _centre(night: Night, grid: models.Grid, square: models.Square, group: model
         nearer = StagePosition(place.x_um + off[0], place.y_um + off[1], place.z_um, place.alpha_deg)
         views.append(survey(night, "hole", f"{name}-v1", nearer))
         off, matched = _measured_offset(night, grid, square, views[-1])
-    _demand_seen(square, group, views[-1], matched)
     return Centred(tuple(views), off, matched)
 
 
-def _demand_seen(square: models.Square, group: models.BisGroup, view: Acquired, matched: int) -> None:
+def _demand_seen(night: Night, square: models.Square, group: models.BisGroup) -> None:
     """Refuse to expose by dead reckoning: the stage's own error is as large as a hole."""
-    if matched == 0 and view.path is not None and square.lattice is not None:
+    if group.image_id is None or square.lattice is None:
+        return
+    with night.journal.read() as db:
+        said = db.scalars(
+            select(models.Event.body).where(models.Event.kind == "group_centred").order_by(models.Event.id.desc())
+        )
+        matched = next((body["matched"] for body in said if body["group_id"] == group.id), 0)
+    if matched == 0:
         raise TargetFault(
             f"group {group.number} of square {square.number}: none of its holes is seen again on the hole-level image; "
             "nothing is exposed blindly, the group is left"
@@ -311,6 +318,7 @@ def stand_at_group(night: Night, grid: models.Grid, square: models.Square) -> No
         lambda entry, centred: _record_centred(night, entry, group, centred),
         grid_id=grid.id,
     )
+    _demand_seen(night, square, night.group())
 
 
 def _centre_again(
@@ -319,5 +327,4 @@ def _centre_again(
     name = f"g{grid.slot:02}-s{square.number:03}-b{group.number:03}-again{number}"
     view = survey(night, "hole", name, place_of(night, grid, square, group))
     off, matched = _measured_offset(night, grid, square, view)
-    _demand_seen(square, group, view, matched)
     return Centred((view,), off, matched)

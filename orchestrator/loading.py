@@ -15,6 +15,7 @@ from .flow import Phase, RunStatus
 from .giving_up import end_grid
 from .halting import Halt
 from .night import Night
+from .shooting import adopt_strays
 
 Move = tuple[Phase, str]
 
@@ -115,6 +116,7 @@ def _make_sure(night: Night, slot: int) -> None:
 def leave_grid(night: Night) -> Move:
     """Close the grid for this pass; it stays on the stage until the next one comes."""
     judging.take_results(night)
+    adopt_strays(night)
     grid = night.grid()
     with night.journal.write(grid_id=grid.id) as entry:
         row = entry.db.get_one(models.Grid, grid.id)
@@ -169,6 +171,7 @@ def stop_loader(night: Night, error: LoaderFault) -> Move:
 def park(night: Night) -> Move:
     """Wait for the last results, bring the grid home, bring the microscope to rest."""
     judging.drain(night)
+    adopt_strays(night)
     home = _bring_home(night)
     night.journal.step("park", "park", lambda _: night.column.park(), lambda entry, _: _said_parked(entry))
     with night.journal.write() as entry:
@@ -220,6 +223,7 @@ def halt(night: Night, why: Halt) -> None:
     """Park now and write down where we stopped; the phase stays, so that the night can be resumed."""
     try:
         night.column.park()
+        adopt_strays(night)
         parked = "microscope parked"
     except EpicycleError as error:
         guarding.note_fault(night, error, "park")

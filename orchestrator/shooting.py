@@ -1,5 +1,7 @@
 """Take one image and enter it in the record: where to stand, which optics, which row."""
 
+from sqlalchemy import select
+
 from ..db import models
 from ..db.journal import Entry
 from ..hardware.records import Acquired, Affine, Shot, StagePosition
@@ -86,6 +88,20 @@ def keep_mosaic(night: Night, entry: Entry, mosaic: Mosaic, of_kind: str, of_id:
     )
     entry.db.flush()
     return row.id
+
+
+def adopt_strays(night: Night) -> None:
+    """Enter images that are on disk and in no row: taken in a step that failed or was cut off, and not again."""
+    with night.journal.read() as db:
+        known = set(db.scalars(select(models.ImageRow.name)))
+    names = sorted(path.stem for path in night.images.images.glob("*.mrc") if path.stem not in known)
+    strays = [stray for name in names if (stray := night.column.stored(name)) is not None]
+    if not strays:
+        return
+    with night.journal.write(grid_id=night.me.grid_id) as entry:
+        for stray in strays:
+            keep(night, entry, stray, "session", night.me.id, "stray")
+        entry.say("strays_adopted", f"{len(strays)} images of steps that were given up", names=[s.name for s in strays])
 
 
 def look_at(acquired: Acquired) -> Look:
