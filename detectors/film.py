@@ -17,6 +17,13 @@ _LARGEST_SIDE = 1536
 _LOOK_PX = 512
 _QUIET = 0.6
 _LARGE_PART = 0.08
+_TEAR_PART = 0.015
+_TEAR_RATIO = 15.0
+_MOST_TORN = 0.75
+_LEAST_OTHERS = 6
+_SPECK_PX = 8
+_VACUUM = 0.8
+_CLIP = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class View:
     pixels
         Intensities with the film's median at 0 and its spread at 1, shape (rows, cols).
     film
-        Where film, holes included, is seen.
+        Where film, holes included, is seen: neither bars nor tears.
     step
         Pixels of the image per pixel of `pixels`, along rows and columns alike.
     level, spread
@@ -45,11 +52,28 @@ class View:
     has_bars: bool
 
 
+def _is_disc(own: Mask) -> bool:
+    """Tell whether an area fills the circle around it, as a hole does, a cut one of which at least half is seen too."""
+    contours, _ = cv2.findContours(own.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outline = max(contours, key=len)
+    _, radius = cv2.minEnclosingCircle(outline)
+    hull = cv2.contourArea(cv2.convexHull(outline))
+    filled = own.sum() / max(np.pi * radius**2, 1.0)
+    return bool(filled > 0.8 or (filled > 0.4 and _cut(own) and own.sum() > 0.9 * hull))
+
+
+def _cut(own: Mask) -> bool:
+    return bool(own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any())
+
+
 def view_of(pixels: NDArray[np.float32]) -> View | None:
     """Bring an image to working size and find its film; None when the film is all of one value or there is none."""
     step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
     small = binned(pixels, step)
     film = _film(small)
+    has_bars = not bool(film.all())
+    if has_bars:
+        film &= ~_tears(small, film)
     inside = small[film]
     if inside.size < 256:
         return None
@@ -59,8 +83,8 @@ def view_of(pixels: NDArray[np.float32]) -> View | None:
         spread = float(inside.std())
     if not spread > 1e-9 * abs(level):
         return None
-    scaled = np.where(film, (small - level) / spread, 0).astype(np.float32)
-    return View(np.clip(scaled, -8, 8), film, float(step), level, spread, not bool(film.all()))
+    scaled = ((small - level) / spread).astype(np.float32)
+    return View(np.clip(scaled, -_CLIP, _CLIP), film, float(step), level, spread, has_bars)
 
 
 def binned(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
@@ -92,7 +116,38 @@ def _film(small: NDArray[np.float32]) -> Mask:
     if noise_dark > _QUIET * noise_bright:
         return everywhere
     seen = np.isin(labels, [i for i in range(1, count) if areas[i] > 0.1 * _LARGE_PART])
-    film = np.zeros(small.shape, np.bool_)
-    grown = cv2.resize(seen.astype(np.uint8), small.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    film |= np.asarray(grown) > 0
-    return film
+    return _enlarged(seen, small.shape)
+
+
+def _enlarged(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    grown = cv2.resize(mask.astype(np.uint8), (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(grown) > 0
+
+
+def _tears(small: NDArray[np.float32], film: Mask) -> Mask:
+    """Answer where film has gone: as bright as holes, but many times larger than the other bright areas.
+
+    Only for views with bars around, where holes are many and small.
+    """
+    step = max(1, min(small.shape) // _LOOK_PX)
+    look, on_film = smoothed(binned(small, step), 1.2), binned(film.astype(np.float32), step) > 0.5
+    none = np.zeros(small.shape, np.bool_)
+    levels = two_levels(look[on_film])
+    if levels is None:
+        return none
+    top = float(np.quantile(look[on_film], 0.99))
+    cut = levels.dark + _VACUUM * (top - levels.dark)
+    bright = cv2.morphologyEx(((look > cut) & on_film).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, found, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    labels = np.asarray(found)
+    others = areas[1:][areas[1:] > _SPECK_PX]
+    if len(others) < _LEAST_OTHERS:
+        return none
+    large = (areas > _TEAR_PART * bright.size) & (areas > _TEAR_RATIO * float(np.median(others)))
+    large[0] = False
+    torn = [i for i in np.flatnonzero(large & (areas < _MOST_TORN * on_film.sum())) if not _is_disc(labels == i)]
+    if not torn:
+        return none
+    grown = cv2.dilate(np.isin(labels, torn).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(_enlarged(np.asarray(grown) > 0, small.shape) & film)

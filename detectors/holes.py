@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,7 +21,7 @@ from .discs import Discs, looks, radii
 from .film import View, view_of
 from .lattice import Fit, Points, bases, fit_lattice, kind_of, recurring_steps, sites_within
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
-from .sites import Evidence, Scene, Shape, edged, evidence, scene_for, snapped, usual_shape
+from .sites import Evidence, Scene, Shape, edged, evidence, film_part, scene_for, snapped, usual_shape
 from .squares import finite
 
 _LEAST_PX = 48
@@ -32,6 +33,7 @@ _MOST_LOOKED_AT = 100
 _LEAST_RADIUS = 2.0
 _FEW_SITES = 9
 _SURE = 0.6
+_BORDER_PART = 0.2
 _SNAPPED_RADIUS = 6.0
 
 
@@ -323,16 +325,17 @@ def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
     """Judge every site of the final lattice; answer holes and lattice in pixels of the image."""
     lattice, shape, scene = best.proposal, best.shape, best.scene
     pitch = _pitch(lattice.basis)
-    numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape, 0.2 * shape.radius)
+    margin = _BORDER_PART * shape.radius
+    numbers, expected = sites_within(lattice.origin, lattice.basis, view.pixels.shape, margin)
+    scene = _beyond_film(scene, 1.5 * pitch)
     places = _placed(view, scene, expected, shape, pitch)
     seen = evidence(scene, places, shape, pitch)
-    torn = _torn(seen)
+    left_out = _torn(seen) | ~_standing(view, seen, places, shape)
     holes = []
-    for index in range(len(places)):
+    for index in map(int, np.flatnonzero(~left_out)):
         status, score = _judged(seen, index)
         place = expected[index] if status in (Site.MISSING, Site.COVERED) else places[index]
-        in_view = (place > -0.5).all() and (place < np.array(view.pixels.shape) - 0.5).all()
-        if seen.on_film[index] < 0.35 or not np.isfinite(seen.inside[index]) or torn[index] or not in_view:
+        if (place < -0.5).any() or (place > np.array(view.pixels.shape) - 0.5).any():
             continue
         row, col = place * view.step + (view.step - 1) / 2
         features = {
@@ -366,6 +369,19 @@ def _placed(view: View, scene: Scene, expected: Points, shape: Shape, pitch: flo
     start = np.where(inside[:, None], discs, expected)
     edges, roundness = edged(scene, start, shape, pitch)
     return np.where((roundness > 0.5)[:, None], edges, start)
+
+
+def _beyond_film(scene: Scene, reach: float) -> Scene:
+    """Let sites a little beyond the film be seen too: where ice is thick the film's rim is easily drawn too tight."""
+    size = 2 * max(1, round(reach / scene.step)) + 1
+    return Scene(scene.pixels, np.asarray(cv2.dilate(scene.film, np.ones((size, size), np.uint8))), scene.step)
+
+
+def _standing(view: View, seen: Evidence, places: Points, shape: Shape) -> NDArray[np.bool_]:
+    """Sites with something to say: film around them, or beyond the film a hole that leaves no doubt."""
+    film = film_part(view, places, shape)
+    plain = (seen.contrast > 0.3) & (seen.support > 0.7) & (seen.on_film > 0.8)
+    return np.asarray(np.isfinite(seen.inside) & ((film > 0.35) | (plain & (seen.on_film > 0.35))), np.bool_)
 
 
 def _torn(seen: Evidence) -> NDArray[np.bool_]:

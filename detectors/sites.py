@@ -110,7 +110,7 @@ def scene_for(view: View, radius: float, sampled: float = _SAMPLED_RADIUS) -> Sc
         return Scene(view.pixels, film, 1)
     weight = binned(film, step)
     mean = binned(view.pixels * film, step) / np.maximum(weight, 0.05)
-    return Scene(np.where(weight > 0.05, mean, 0).astype(np.float32), weight, step)
+    return Scene(np.where(weight > 0.05, mean, binned(view.pixels, step)).astype(np.float32), weight, step)
 
 
 def _directions() -> Points:
@@ -379,6 +379,15 @@ def evidence(scene: Scene, points: Points, shape: Shape, pitch: float) -> Eviden
         darkest = _quantile(middle, 0.1) - around
     contrast = np.nan_to_num((inside - around) / shape.contrast)
     return Evidence(contrast, support, visible, on_film, inside, around, np.nan_to_num(darkest / shape.contrast))
+
+
+def film_part(view: View, points: Points, shape: Shape) -> NDArray[np.float64]:
+    """Part of each disc inside the image that is film, 0..1."""
+    scene = scene_for(view, shape.radius)
+    radii = shape.radius / scene.step * np.sqrt((np.arange(6) + 0.5) / 6)
+    _, film = _polar(scene, scene.here(points), radii, shape.stretch)
+    known = np.isfinite(film)
+    return np.asarray(((film > 0.5) & known).sum((1, 2)) / np.maximum(known.sum((1, 2)), 1), np.float64)
 
 
 def _level(levels: NDArray[np.float64]) -> NDArray[np.float64]:
