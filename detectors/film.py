@@ -35,7 +35,7 @@ class View:
     pixels
         Intensities with the film's median at 0 and its spread at 1, shape (rows, cols).
     film
-        Where film, holes included, is seen: neither bars nor tears.
+        Where film, holes included, is seen, not bars.
     step
         Pixels of the image per pixel of `pixels`, along rows and columns alike.
     level, spread
@@ -66,13 +66,21 @@ def _cut(own: Mask) -> bool:
     return bool(own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any())
 
 
-def view_of(pixels: NDArray[np.float32]) -> View | None:
-    """Bring an image to working size and find its film; None when the film is all of one value or there is none."""
+def view_of(pixels: NDArray[np.float32], without_tears: bool = False) -> View | None:
+    """Bring an image to working size and find its film; None when the film is all of one value or there is none.
+
+    Parameters
+    ----------
+    pixels
+        The image, finite.
+    without_tears
+        Leave large torn areas out of the film. Open meshes of lacey film look just so, and are wanted.
+    """
     step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
     small = binned(pixels, step)
     film = _film(small)
     has_bars = not bool(film.all())
-    if has_bars:
+    if has_bars and without_tears:
         film &= ~_tears(small, film)
     inside = small[film]
     if inside.size < 256:

@@ -102,7 +102,7 @@ class LatticeHoles:
             return _none(image, f"the image is smaller than {_LEAST_PX} px, too small to hold a lattice of holes")
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
-        view = view_of(pixels)
+        view = view_of(pixels, without_tears=True)
         if view is None:
             return _none(image, "the film is of one value: no holes can be told from it")
         best = self._best(view, image.pixel_size_a)
