@@ -33,8 +33,9 @@ COARSEST_A = 30.0
 ENVELOPE_A = (2.0, 4.0, 7.0, 12.0)
 """Resolutions at which the Gaussians of the envelope have fallen to 1/e."""
 
-BACKGROUND_KNOTS = 6
-"""Inner intervals of the background's cubic spline; fewer than the rings of the least defocus searched."""
+BACKGROUND_KNOTS, DOUBTING_KNOTS = 6, 9
+"""Intervals of the background's cubic spline for the fit, too few to follow any rings; and for the confidence, enough
+to follow the knee where the power of particles sinks into noise, which might be taken for a ring."""
 
 ASTIGMATISM_GRID_A = (0.0, 500.0, 1000.0, 2000.0, 4000.0)
 """Strengths ``u - v`` tried on the rotational average."""
@@ -102,13 +103,15 @@ def fit_ctf(
 
 def fit_spectrum(spectrum: Spectrum, lens: Lens, defocus_range_um: tuple[float, float] = (0.3, 6.0)) -> CtfFit:
     """Fit defocus and astigmatism to a power spectrum; see `fit_ctf`."""
-    band = _band(polar(spectrum))
-    if band is None:
+    averaged = polar(spectrum)
+    band, doubting = (_band(averaged, intervals) for intervals in (BACKGROUND_KNOTS, DOUBTING_KNOTS))
+    if band is None or doubting is None:
         return CtfFit(defocus_range_um[0], 0.0, 0.0, COARSEST_A, 0.0)
     fitter = _Fitter(band, lens)
     starts = fitter.search(defocus_range_um[0] * 1e4, defocus_range_um[1] * 1e4)
     best = max((fitter.refine(start) for start in starts), key=lambda found: found[1])[0]
-    return fitter.report(best)
+    confidence = _confidence(_Fitter(doubting, lens).profile(best))
+    return fitter.report(best, confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class _Band:
     step: float
 
 
-def _band(spectrum: PolarSpectrum) -> _Band | None:
+def _band(spectrum: PolarSpectrum, intervals: int) -> _Band | None:
     """Cut the band out and divide by its smooth background; None when the spectrum is empty or too coarse."""
     rings = np.arange(len(spectrum.frequency))
     inside = (spectrum.frequency >= 1 / COARSEST_A) & (rings >= 3) & (rings < len(rings) - 1)
@@ -137,16 +140,16 @@ def _band(spectrum: PolarSpectrum) -> _Band | None:
     if inside.sum() < 16 or not (radial > 0).all() or not np.isfinite(radial).all():
         return None
     frequency = spectrum.frequency[inside].astype(np.float64)
-    basis = _splines(frequency)
+    basis = _splines(frequency, intervals)
     smooth, spiked = _smooth(basis, np.log(radial), np.sqrt(total.astype(np.float64)), frequency >= 1 / SPIKE_FROM_A)
     count = np.where(spiked, 0, count).astype(np.float32)
     relative = np.where(count > 0, power / smooth - 1, 0).astype(np.float32)
     return _Band(relative, count, spectrum.angle_rad, frequency, basis, spectrum.step)
 
 
-def _splines(x: Floats) -> Floats:
-    """Cubic B-splines over ``x``, closer where it is low and spectra are steep; (len(x), BACKGROUND_KNOTS + 3)."""
-    ends = np.linspace(math.sqrt(x[0]), math.sqrt(x[-1]), BACKGROUND_KNOTS + 1) ** 2
+def _splines(x: Floats, intervals: int) -> Floats:
+    """Cubic B-splines over ``x``, closer where it is low and spectra are steep; shape (len(x), intervals + 3)."""
+    ends = np.linspace(math.sqrt(x[0]), math.sqrt(x[-1]), intervals + 1) ** 2
     ends[0], ends[-1] = x[0], x[-1]
     knots = np.concatenate([[ends[0]] * 3, ends, [ends[-1]] * 3])
     return np.asarray(interpolate.BSpline.design_matrix(x, knots, 3).toarray(), np.float64)
@@ -263,13 +266,12 @@ class _Fitter:
         result = optimize.minimize(lambda at: -self._merit(at), begin, method="Nelder-Mead", options=options)  # type: ignore[call-overload]
         return np.asarray(result.x, np.float64), -float(result.fun)
 
-    def report(self, best: Floats) -> CtfFit:
-        """Say the fit in the record's words, with how far and how well it follows the rings."""
+    def report(self, best: Floats, confidence: float) -> CtfFit:
+        """Say the fit in the record's words, with how far it follows the rings; few rings lessen the confidence."""
         mean, cosine, sine = (float(v) for v in best)
-        profile = self._profile(mean, cosine, sine)
-        resolution = self._fit_resolution(profile, mean)
+        resolution = self._fit_resolution(self.profile(best), mean)
         rings = self._rings_to(resolution, mean)
-        confidence = _confidence(profile) * min(1.0, max(0.0, rings - 1.0))
+        confidence *= min(1.0, max(0.0, (rings - 1.0) / 1.5))
         return CtfFit(
             defocus_um=mean * 1e-4,
             astigmatism_a=2 * math.hypot(cosine, sine),
@@ -278,8 +280,9 @@ class _Fitter:
             confidence=confidence,
         )
 
-    def _profile(self, mean_a: float, cosine_a: float, sine_a: float) -> "_Profile":
+    def profile(self, best: Floats) -> "_Profile":
         """Average the data along the fitted ellipses and set the model beside it, background taken off both."""
+        mean_a, cosine_a, sine_a = (float(v) for v in best)
         defocus = defocus_along(self.band.angle_rad, mean_a, cosine_a, sine_a)[:, None]
         k2 = _equal_phase(self.lens, self.k2[None, :].astype(np.float64), defocus.astype(np.float64), mean_a)
         at = np.sqrt(k2) / self.band.step - self.band.frequency[0] / self.band.step

@@ -8,11 +8,19 @@ has to be calibrated there.
 import math
 
 import numpy as np
+from scipy import ndimage, signal
 
 from ..hardware.records import Pixels
+from .pixels import shrunk
 
 OPEN_SHARE = 0.003
 """Smallest share of an image that must be open for a level of vacuum to be read from it."""
+
+AVERAGED_PX = 200
+"""Pixels are averaged down to about this many a side, so that their noise does not hide the peaks."""
+
+BINS = 128
+"""Bins of the histogram, over all but its outliers."""
 
 
 def ice_nm(counts: float, vacuum_counts: float, mean_free_path_nm: float) -> float:
@@ -42,38 +50,38 @@ def ice_nm(counts: float, vacuum_counts: float, mean_free_path_nm: float) -> flo
 
 
 def vacuum_level(pixels: Pixels) -> float | None:
-    """Estimate the counts of the bare beam from a picture with empty holes or torn areas.
+    """Estimate the counts of the bare beam from a picture with empty holes or torn areas in it.
 
-    Open areas are the brightest plateau of a picture, narrow because nothing but noise spreads it: the level is the
-    mode of the pixels above the brightest well-populated gap of a smoothed histogram.
+    Nothing is brighter than the bare beam, and only noise spreads it: the level is the brightest peak of the histogram
+    that stands apart from darker ones. Right only where something open is in view: with every hole full it is the level
+    of the thinnest ice, which no picture alone can tell from vacuum.
+
+    Parameters
+    ----------
+    pixels
+        Shape (rows, cols), counts.
 
     Returns
     -------
     float or None
-        Counts per pixel; None when the picture's brightest part is no plateau apart from the rest (no opening in view).
+        Counts per pixel; None when the histogram has one peak only.
     """
-    values = np.asarray(pixels, np.float32)[::2, ::2].ravel()
+    values = shrunk(pixels, max(1, min(pixels.shape) // AVERAGED_PX)).ravel()
     values = values[np.isfinite(values)]
     if values.size < 256:
         return None
     low, high = (float(v) for v in np.percentile(values, [0.5, 99.95]))
     if not high > low:
         return None
-    count, edges = np.histogram(values, bins=128, range=(low, high + (high - low) * 0.05))
-    smooth = np.convolve(count, np.hanning(9) / np.hanning(9).sum(), mode="same") / values.size
-    return _brightest_plateau(smooth, 0.5 * (edges[1:] + edges[:-1]))
-
-
-def _brightest_plateau(share: np.ndarray[tuple[int], np.dtype[np.float64]], level: Pixels) -> float | None:
-    """Level of the brightest peak of a histogram that a valley separates from a darker one."""
-    from_top = np.cumsum(share[::-1])[::-1]
-    peaks = [
-        i
-        for i in range(1, len(share) - 1)
-        if share[i] >= share[i - 1] and share[i] > share[i + 1] and from_top[max(0, i - 6)] >= OPEN_SHARE
-    ]
-    if not peaks:
+    # Whole counts averaged make steps; bins finer than these would show a comb.
+    bins = max(4, min(BINS, len(np.unique(values)) // 4))
+    count, edges = np.histogram(values, bins=bins, range=(low, high + 0.05 * (high - low)))
+    share = ndimage.gaussian_filter1d(count / values.size, 1.5, mode="constant")
+    peaks, found = signal.find_peaks(share, prominence=0)
+    depth = found["prominences"]
+    sure = (depth >= 0.3 * share[peaks]) & (depth * values.size >= 3 * np.sqrt(share[peaks] * values.size))
+    above = np.cumsum(share[::-1])[::-1][np.maximum(peaks - 4, 0)]
+    peaks = peaks[sure & (above >= OPEN_SHARE)]
+    if len(peaks) < 2:
         return None
-    top = peaks[-1]
-    darker = [i for i in peaks if share[top : top + 1].size and share[i : top + 1].min() < 0.7 * share[top] and i < top]
-    return float(level[top]) if darker else None
+    return float(0.5 * (edges[peaks[-1]] + edges[peaks[-1] + 1]))

@@ -111,13 +111,20 @@ def _search(first: Image, now: Image) -> tuple[_Pose | None, float]:
     """Find the best rotation and translation at coarse pixels and how far they stand out, 0..1."""
     fixed, moving = _chart(now, COARSE_UM), _chart(first, COARSE_UM)
     passed = _passed(fixed)
-    found = [(angle, *_correlate(fixed, passed, moving, angle)) for angle in _candidates(_bars(moving), _bars(fixed))]
+    if not (passed.any() and _passed(moving).any()):
+        return None, 0.0
+    before, after = _bars(moving), _bars(fixed)
+    if before is None or after is None:
+        angles = _all_round(first, now)
+    else:
+        angles = [after - before + quarter * math.pi / 2 for quarter in range(4)]
+    found = [(angle, *_correlate(fixed, passed, moving, angle)) for angle in angles]
     found.sort(key=lambda entry: -entry[2].evidence)
     if not found or found[0][2].evidence <= 0:
         return None, 0.0
     angle, pose, lag = found[0]
     rivals = [lag.rival, *(other.evidence for at, _, other in found[1:] if abs(_degrees(at - angle)) > 5)]
-    for step in (math.radians(0.8), math.radians(0.4)):
+    for step in (math.radians(1.2), math.radians(0.6), math.radians(0.3)):
         for trial in (angle - step, angle + step):
             trial_pose, trial_lag = _correlate(fixed, passed, moving, trial)
             if trial_lag.evidence > lag.evidence:
@@ -196,11 +203,19 @@ def _bars(chart: _Chart) -> float | None:
     return math.atan2(fourfold.imag, fourfold.real) / 4
 
 
-def _candidates(first: float | None, now: float | None) -> list[float]:
-    """Rotations to try: four from the bars, or all round where they cannot be told."""
-    if first is None or now is None:
-        return [math.radians(angle) for angle in range(-180, 180, 3)]
-    return [now - first + quarter * math.pi / 2 for quarter in range(4)]
+def _all_round(first: Image, now: Image) -> list[float]:
+    """Rotations in radians that fit best at very coarse pixels, for atlases whose bars tell no angle."""
+    fixed, moving = _chart(now, 2 * COARSE_UM), _chart(first, 2 * COARSE_UM)
+    passed = _passed(fixed)
+    tried = sorted(
+        ((_correlate(fixed, passed, moving, math.radians(at))[1].evidence, at) for at in range(-180, 180, 3)),
+        reverse=True,
+    )
+    apart: list[int] = []
+    for _, at in tried:
+        if all(abs((at - other + 180) % 360 - 180) > 6 for other in apart):
+            apart.append(at)
+    return [math.radians(at) for at in apart[:4]]
 
 
 def _correlate(fixed: _Chart, passed: Pixels, moving: _Chart, angle_rad: float) -> tuple[_Pose, Lag]:

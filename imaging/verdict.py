@@ -12,6 +12,7 @@ from .ice import ice_nm
 from .lens import Lens
 from .motion import align_frames
 from .pictures import micrograph_png, spectrum_png
+from .pixels import shrunk
 from .records import CtfFit, MicrographVerdict, Motion
 from .spectrum import SMALLEST_PATCH_PX, spectrum_of
 
@@ -70,7 +71,7 @@ def judge(
     micrograph, motion = align_frames(frames, pixel_size_a)
     lens = Lens(voltage_kv, cs_mm, amplitude_contrast)
     ctf, flags, picture = _fit(micrograph, pixel_size_a, lens)
-    ice = None if not vacuum_counts or mean_counts <= 0 else ice_nm(mean_counts, vacuum_counts, mean_free_path_nm)
+    ice = None if not vacuum_counts else _ice(micrograph, vacuum_counts, mean_free_path_nm)
     moved: Motion | None = motion if len(frames) > 1 else None
     return MicrographVerdict(moved, ctf, mean_counts, ice, flags, micrograph_png(micrograph), picture)
 
@@ -80,6 +81,12 @@ def is_black(mean_counts: float, expected_counts: float | None) -> bool:
     if expected_counts is None or expected_counts <= 0:
         return mean_counts <= 0
     return mean_counts < BLACK_SHARE * expected_counts
+
+
+def _ice(micrograph: Pixels, vacuum_counts: float, mean_free_path_nm: float) -> float | None:
+    """Ice over most of the image: the median of averaged pixels, which a rim of film at one side does not move."""
+    counts = float(np.median(shrunk(micrograph, max(1, min(micrograph.shape) // 128))))
+    return None if counts <= 0 else ice_nm(counts, vacuum_counts, mean_free_path_nm)
 
 
 def _fit(micrograph: Pixels, pixel_size_a: float, lens: Lens) -> tuple[CtfFit | None, tuple[str, ...], bytes]:
