@@ -18,7 +18,7 @@ from ..targeting.groups import group_holes
 from ..targeting.records import Group
 from ..targeting.routes import shortest_route
 from . import judging, remaining
-from .deciding import decide
+from .deciding import Asked, decide
 from .flow import Phase
 from .night import Night
 
@@ -45,9 +45,8 @@ def choose_squares(night: Night) -> Move:
             row.reason = choice.reasons.get(row.id, "")
         return choice
 
-    decide(
-        night,
-        "squares",
+    asked = Asked(
+        question="squares",
         of_kind="grid",
         of_id=grid.id,
         label=f"slot {grid.slot}",
@@ -55,8 +54,8 @@ def choose_squares(night: Night) -> Move:
         offers=[_square_offer(s) for s in squares],
         want=wanted.per_grid,
         limits=Limits(wanted.minimum_score, wanted.area_min_um2, wanted.area_max_um2, wanted.groups, wanted.per_group),
-        record=record,
     )
+    decide(night, asked, record)
     return Phase.NEXT_SQUARE, f"the squares chosen on slot {grid.slot}"
 
 
@@ -88,9 +87,8 @@ def choose_holes(night: Night) -> Move:
         _record_groups(night, entry, square, [groups[n] for n in taken], chosen, carried_out)
         return carried_out
 
-    decide(
-        night,
-        "holes",
+    asked = Asked(
+        question="holes",
         of_kind="square",
         of_id=square.id,
         label=f"square {square.number}",
@@ -98,8 +96,8 @@ def choose_holes(night: Night) -> Move:
         offers=[_hole_offer(square, hole) for hole in holes.values()],
         want=0 if grouped else wanted.per_square,
         limits=Limits(minimum_score=wanted.threshold),
-        record=record,
     )
+    decide(night, asked, record)
     return Phase.NEXT_GROUP, f"square {square.number} of slot {grid.slot}"
 
 
@@ -210,9 +208,8 @@ def choose_grids(night: Night) -> Move:
         row.grid_id = row.square_id = row.group_id = None
         return choice
 
-    decide(
-        night,
-        "grids",
+    asked = Asked(
+        question="grids",
         of_kind="session",
         of_id=night.me.id,
         label=f"pass {plan.name}",
@@ -220,8 +217,8 @@ def choose_grids(night: Night) -> Move:
         offers=offered,
         barred=barred,
         want=plan.grids or 0,
-        record=record,
     )
+    decide(night, asked, record)
     night.refresh()
     return Phase.NEXT_GRID, f"pass {plan.name}"
 

@@ -5,6 +5,7 @@ before the intent was written. Both stand in the step's intent, so a decision ma
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,86 +14,94 @@ from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import Entry
-from ..policies.records import Choice, Limits, Offer, Outcome, Question, SessionView
+from ..policies.records import Choice, Limits, Offer, Outcome, Policy, Question, SessionView
 from ..protocols.screening import PluginChoice
 from .night import Night
 
 QUESTION_NUMBER: Mapping[Question, int] = {"grids": 1, "squares": 2, "holes": 3}
 
 
-def decide(
-    night: Night,
-    question: Question,
-    *,
-    of_kind: str,
-    of_id: int,
-    label: str,
-    choice: PluginChoice,
-    offers: Sequence[Offer],
-    want: int,
-    record: Callable[[Entry, Choice], Choice],
-    limits: Limits | None = None,
-    barred: Mapping[int, str] | None = None,
-) -> None:
-    """Ask once, let ``record`` change the rows, and record the decision with everything offered.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question to a policy.
 
-    Parameters
+    Attributes
     ----------
+    of_kind, of_id, label
+        The row whose parts are chosen among, and how people call it.
+    choice
+        The policy, with its options, as the protocol names it.
     offers
         What can be chosen.
     want
         How many; 0 is all that qualify.
-    record
-        Changes the rows; answers the choice as it was carried out (grouping may leave some of it).
     limits
         What the protocol asks of every choice on this level.
     barred
         What was ruled out before, by id, with the reason; shown in the decision, never offered.
     """
-    policy = night.plugged.policy(choice)
+
+    question: Question
+    of_kind: str
+    of_id: int
+    label: str
+    choice: PluginChoice
+    offers: Sequence[Offer]
+    want: int
+    limits: Limits = field(default_factory=Limits)
+    barred: Mapping[int, str] = field(default_factory=dict)
+
+
+def decide(night: Night, asked: Asked, record: Callable[[Entry, Choice], Choice]) -> None:
+    """Ask once, let ``record`` change the rows, and write the decision down with everything offered.
+
+    ``record`` answers the choice as it was carried out, since grouping may leave some of it.
+    """
+    policy = night.plugged.policy(asked.choice)
     pass_number = night.me.pass_number
-    seed_key = (night.me.seed, QUESTION_NUMBER[question], of_id, pass_number)
+    seed_key = (night.me.seed, QUESTION_NUMBER[asked.question], asked.of_id, pass_number)
 
     def intend(_: Entry) -> dict[str, Any]:
-        return {
-            "seen_upto": night.journal.last_event(),
-            "seed": int(np.random.SeedSequence(seed_key).generate_state(1)[0]),
-        }
+        seed = int(np.random.SeedSequence(seed_key).generate_state(1)[0])
+        return {"seen_upto": night.journal.last_event(), "seed": seed}
 
     def act(intent: Mapping[str, Any]) -> tuple[Choice, Mapping[str, Any]]:
         with night.journal.read() as db:
             outcomes = outcomes_upto(db, intent["seen_upto"])
-        view = SessionView(question, tuple(offers), outcomes, want, intent["seen_upto"], limits or Limits())
+        view = SessionView(asked.question, tuple(asked.offers), outcomes, asked.want, intent["seen_upto"], asked.limits)
         return policy.choose(view, np.random.default_rng(intent["seed"])), intent
 
     def write(entry: Entry, result: tuple[Choice, Mapping[str, Any]]) -> None:
         chosen, intent = result
         made = record(entry, chosen)
-        reasons = {str(n): why for n, why in {**(barred or {}), **made.reasons}.items()}
-        entry.say(f"{question}_chosen", f"{label}: {made.summary}", chosen=list(made.chosen))
-        entry.decide(
-            models.Decision(
-                session_id=night.me.id,
-                question=question,
-                of_kind=of_kind,
-                of_id=of_id,
-                pass_number=pass_number,
-                policy=policy.name,
-                policy_version=policy.version,
-                options=choice.options(),
-                seed=intent["seed"],
-                seen_upto=intent["seen_upto"],
-                offered=[offer.id for offer in offers],
-                chosen=list(made.chosen),
-                scores={str(n): float(score) for n, score in made.scores.items()},
-                reasons=reasons,
-                summary=made.summary,
-                at=entry.at,
-            )
-        )
+        entry.say(f"{asked.question}_chosen", f"{asked.label}: {made.summary}", chosen=list(made.chosen))
+        entry.decide(_row(night, asked, policy, made, intent, entry))
 
-    key = f"choose {question} of {of_kind} {of_id} pass {pass_number}"
+    key = f"choose {asked.question} of {asked.of_kind} {asked.of_id} pass {pass_number}"
     night.journal.step(key, "choose", act, write, intend=intend, grid_id=night.me.grid_id)
+
+
+def _row(
+    night: Night, asked: Asked, policy: Policy, made: Choice, intent: Mapping[str, Any], entry: Entry
+) -> models.Decision:
+    return models.Decision(
+        session_id=night.me.id,
+        question=asked.question,
+        of_kind=asked.of_kind,
+        of_id=asked.of_id,
+        pass_number=night.me.pass_number,
+        policy=policy.name,
+        policy_version=policy.version,
+        options=asked.choice.options(),
+        seed=intent["seed"],
+        seen_upto=intent["seen_upto"],
+        offered=[offer.id for offer in asked.offers],
+        chosen=list(made.chosen),
+        scores={str(n): float(score) for n, score in made.scores.items()},
+        reasons={str(n): why for n, why in {**asked.barred, **made.reasons}.items()},
+        summary=made.summary,
+        at=entry.at,
+    )
 
 
 def outcomes_upto(db: OrmSession, event_id: int) -> tuple[Outcome, ...]:
