@@ -18,6 +18,8 @@ REMEMBERED = 50
 """Faults and decisions kept for display."""
 SHARE = 0.01
 """How much of one processor reading may take."""
+LONGEST_S = 5.0
+"""A cassette older than this is read again all the same; on a busy machine people look at it the more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Watcher:
                 began = self.timer()
                 self._cassette = tuple(sorted(views.rank(connection), key=lambda ranked: ranked.grid.slot))
                 self._cassette_upto = self._seen
-                self._next_cassette = began + (self.timer() - began) / SHARE
+                self._next_cassette = began + min((self.timer() - began) / SHARE, LONGEST_S)
             status = views.night_status(connection)
         self._last = Glance(status, self._cassette, tuple(self._faults), tuple(self._decisions))
         return self._last
