@@ -1,5 +1,7 @@
 """Small pictures for people: the micrograph, and its spectrum beside the fitted model. PNG bytes."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from .spectrum import Spectrum
 MICROGRAPH_PX = 512
 """Longest side of the micrograph's picture."""
 
+SMOOTHED_PX = 1.0
+"""Standard deviation of its smoothing, in px of the picture."""
+
 SPECTRUM_PX = 384
 """Side of the spectrum's picture."""
 
@@ -23,13 +28,13 @@ FIT_MARK = 255
 
 
 def micrograph_png(micrograph: Pixels) -> bytes:
-    """Average down to `MICROGRAPH_PX` and stretch between the 1st and 99th percentile."""
+    """Average down to `MICROGRAPH_PX`, smooth what the eye takes for noise, stretch between extreme percentiles."""
     rows, cols = micrograph.shape
     scale = min(1.0, MICROGRAPH_PX / max(rows, cols))
     size = (max(1, round(cols * scale)), max(1, round(rows * scale)))
     image = np.nan_to_num(np.asarray(micrograph, np.float32))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-    return _png(_stretched(small, 1.0, 99.0))
+    return _png(_stretched(cv2.GaussianBlur(small, (0, 0), SMOOTHED_PX), 0.5, 99.5))
 
 
 def spectrum_png(spectrum: Spectrum, lens: Lens, fit: CtfFit | None) -> bytes:
@@ -64,7 +69,7 @@ def _measured(spectrum: Spectrum, ky: Pixels, kx: Pixels) -> NDArray[np.uint8]:
     sign = np.where(kx < 0, np.float32(-1), np.float32(1))
     at_x, at_y = np.abs(kx) / np.float32(spectrum.step), sign * ky / np.float32(spectrum.step) + half
     drawn = cv2.remap(flat, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return _stretched(np.asarray(drawn, np.float32), 3.0, 99.0)
+    return _stretched(drawn, 3.0, 99.0)
 
 
 def _model(lens: Lens, fit: CtfFit, ky: Pixels, kx: Pixels) -> NDArray[np.uint8]:
@@ -97,8 +102,9 @@ def _mark(picture: NDArray[np.uint8], finest: float, fit: CtfFit | None) -> None
             cv2.putText(picture, label, at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, width, cv2.LINE_AA)
 
 
-def _stretched(image: Pixels, low: float, high: float) -> NDArray[np.uint8]:
+def _stretched(picture: Any, low: float, high: float) -> NDArray[np.uint8]:
     """Grey levels between two percentiles; mid-grey for a flat picture."""
+    image = np.asarray(picture, np.float32)
     bottom, top = (float(v) for v in np.percentile(image, [low, high]))
     if not top > bottom:
         return np.full(image.shape, 128, np.uint8)
@@ -106,7 +112,8 @@ def _stretched(image: Pixels, low: float, high: float) -> NDArray[np.uint8]:
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:
-    done, encoded = cv2.imencode(".png", picture)
+    """Encode in 64 greys: noise hides the steps and would fill the file with the rest."""
+    done, encoded = cv2.imencode(".png", picture & 0xFC)
     if not done:
         raise RuntimeError(f"OpenCV could not encode a picture of shape {picture.shape} as PNG")
     return bytes(encoded)
