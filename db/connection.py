@@ -212,9 +212,7 @@ def _check_file(path: Path) -> None:
     if path.is_dir():
         raise RecordMissing(f"{path} is a folder; name the database file in it.")
     try:
-        with path.open("rb") as file:
-            start = file.read(18)
-            size = file.seek(0, os.SEEK_END)
+        start, size = _first_bytes(path, 18)
     except FileNotFoundError:
         raise RecordMissing(f"{path}: no such database; check the name.") from None
     except OSError as error:
@@ -227,6 +225,29 @@ def _check_file(path: Path) -> None:
     page_bytes = int.from_bytes(start[16:18], "big")
     if size % (65536 if page_bytes == 1 else page_bytes or 1):
         raise RecordCorrupt(f"{path} is cut short ({size} bytes); restore the latest backup of the night.")
+
+
+_KEPT_OPEN: dict[tuple[int, int], int] = {}
+"""Descriptors through which database files were looked at, by device and inode; see `_first_bytes`."""
+
+
+def _first_bytes(path: Path, count: int) -> tuple[bytes, int]:
+    """Read the start of a database file, and its size, without ever closing it.
+
+    On POSIX, closing *any* descriptor of a file drops every lock that this process holds on it, SQLite's among them
+    (SQLite, How To Corrupt An SQLite Database File, section 2.2). Another process that then closes its connection takes
+    itself for the last one and removes the log under a running night. So one descriptor stays open for each file that
+    is still there.
+    """
+    place = path.stat()
+    key = (place.st_dev, place.st_ino)
+    if key not in _KEPT_OPEN:
+        for gone in [other for other, handle in _KEPT_OPEN.items() if os.fstat(handle).st_nlink == 0]:
+            os.close(_KEPT_OPEN.pop(gone))
+        _KEPT_OPEN[key] = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    handle = _KEPT_OPEN[key]
+    os.lseek(handle, 0, os.SEEK_SET)
+    return os.read(handle, count), os.fstat(handle).st_size
 
 
 def _reading_mode(path: Path) -> str:
