@@ -34,6 +34,7 @@ _LEAST_RADIUS = 2.0
 _FEW_SITES = 9
 _SURE = 0.6
 _BORDER_PART = 0.2
+_MOSTLY_FILM = 0.7
 _SNAPPED_RADIUS = 6.0
 
 
@@ -330,10 +331,14 @@ def _settled(view: View, best: _Checked) -> tuple[list[FoundHole], Lattice]:
     scene = _beyond_film(scene, 1.5 * pitch)
     places = _placed(view, scene, expected, shape, pitch)
     seen = evidence(scene, places, shape, pitch)
-    left_out = _torn(seen) | ~_standing(view, seen, places, shape)
+    film = film_part(view, places, shape)
+    left_out = _torn(seen) | ~_standing(seen, film)
+    dark = _darkened(seen)
     holes = []
     for index in map(int, np.flatnonzero(~left_out)):
-        status, score = _judged(seen, index)
+        status, score = _judged(seen, index, bool(dark[index]))
+        if status in (Site.MISSING, Site.COVERED) and film[index] < _MOSTLY_FILM:
+            continue
         place = expected[index] if status in (Site.MISSING, Site.COVERED) else places[index]
         if (place < -0.5).any() or (place > np.array(view.pixels.shape) - 0.5).any():
             continue
@@ -377,11 +382,21 @@ def _beyond_film(scene: Scene, reach: float) -> Scene:
     return Scene(scene.pixels, np.asarray(cv2.dilate(scene.film, np.ones((size, size), np.uint8))), scene.step)
 
 
-def _standing(view: View, seen: Evidence, places: Points, shape: Shape) -> NDArray[np.bool_]:
+def _standing(seen: Evidence, film: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Sites with something to say: film around them, or beyond the film a hole that leaves no doubt."""
-    film = film_part(view, places, shape)
     plain = (seen.contrast > 0.3) & (seen.support > 0.7) & (seen.on_film > 0.8)
     return np.asarray(np.isfinite(seen.inside) & ((film > 0.35) | (plain & (seen.on_film > 0.35))), np.bool_)
+
+
+def _darkened(seen: Evidence) -> NDArray[np.bool_]:
+    """Sites darker than film alone ever is in this view, or with something dark in them."""
+    good = (seen.contrast > 0.5) & (seen.support > 0.5)
+    spotted = (seen.contrast < -0.35) | (seen.darkest < -1.2)
+    if good.sum() < 3:
+        return np.asarray(spotted, np.bool_)
+    film, hole = seen.around[good], seen.inside[good]
+    lowest = np.quantile(film, 0.02) - 0.5 * np.median(hole - film)
+    return np.asarray(spotted | (np.nan_to_num(seen.inside, nan=np.inf) < lowest), np.bool_)
 
 
 def _torn(seen: Evidence) -> NDArray[np.bool_]:
@@ -393,7 +408,7 @@ def _torn(seen: Evidence) -> NDArray[np.bool_]:
     return np.asarray((seen.around > film + 0.8 * (hole - film)) & (seen.contrast < 0.35), np.bool_)
 
 
-def _judged(seen: Evidence, index: int) -> tuple[Site, float]:
+def _judged(seen: Evidence, index: int, dark: bool) -> tuple[Site, float]:
     """Status and score of one site."""
     contrast, support = float(seen.contrast[index]), float(seen.support[index])
     sure = 1 / (1 + np.exp(-5.0 * (float(_merit(seen)[index]) - 0.75)))
@@ -404,5 +419,4 @@ def _judged(seen: Evidence, index: int) -> tuple[Site, float]:
         return Site.PARTIAL, float(sure * (0.5 + 0.5 * whole))
     if support > 0.45 and contrast > 0.2:
         return Site.PARTIAL, float(sure)
-    covered = contrast < -0.35 or seen.darkest[index] < -1.2
-    return (Site.COVERED if covered else Site.MISSING), float(sure * (0.5 + 0.5 * whole))
+    return (Site.COVERED if dark else Site.MISSING), float(sure * (0.5 + 0.5 * whole))

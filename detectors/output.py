@@ -43,7 +43,9 @@ class SquaresOutput(_Part):
 
     image: str = Field(description="The image's name or path.")
     pixel_size_a: float | None = Field(description="Å per pixel; null when unknown.")
-    grid_angle_deg: float = Field(ge=0, lt=90, description="Turn of the boxes' sides from the image's axes.")
+    grid_angle_deg: float = Field(
+        ge=0, lt=90, description="Direction of the boxes' sides, from the x axis towards the y axis (y goes down)."
+    )
     squares: list[SquareItem]
     reason: str | None = Field(None, description="Why the list is empty, in words; absent otherwise.")
 

@@ -20,7 +20,7 @@ Points = NDArray[np.float64]
 _GAP = 0.06
 _SPECK = 0.035
 _OVERSIZE = 1.6
-_CORE = 0.12
+_CORE = 0.25
 _LEAST_SIDE_PX = 9.0
 _LEAST_SHARE = 0.15
 
@@ -75,12 +75,12 @@ def filled_margin(pixels: NDArray[np.float32]) -> Mask:
     margin: Mask = np.isin(labels, touching[touching > 0])
     if margin.mean() < 0.003 or not margin.any() or not _straight(margin):
         return none
-    with_it, without = two_levels(pixels), two_levels(pixels[~margin])
-    if without is None or (
-        with_it is not None and without.bright - without.dark < 0.3 * (with_it.bright - with_it.dark)
-    ):
+    left = pixels[~margin]
+    without = two_levels(left)
+    if without is None:
         return none
-    return margin
+    low, high = np.quantile(left[:: max(1, left.size // 100_000)], [0.01, 0.99])
+    return margin if without.bright - without.dark > 0.3 * (high - min(low, fill)) else none
 
 
 def _straight(margin: Mask, run: int = 15) -> bool:
@@ -137,7 +137,7 @@ def _parted(own: Mask, side: float) -> list[Mask]:
     """Split a region that is two or more openings leaking into each other; else answer it alone."""
     if own.sum() < _OVERSIZE * side**2:
         return [own]
-    padded = np.pad(own, 1).astype(np.uint8)
+    padded = np.pad(ndimage.binary_fill_holes(own), 1).astype(np.uint8)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     cores, count = ndimage.label(inside > _CORE * side)
     sizes = ndimage.sum_labels(np.ones_like(cores), cores, np.arange(1, count + 1))

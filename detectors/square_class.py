@@ -36,6 +36,8 @@ class Population:
         Median level of the usual opening.
     vacuum
         Brightest level that openings reach.
+    unevenness
+        Usual robust standard deviation inside an opening, lightly smoothed.
     """
 
     side: float
@@ -43,11 +45,13 @@ class Population:
     dark: float
     film: float
     vacuum: float
+    unevenness: float
 
     @property
     def torn_seen(self) -> bool:
         """True when the brightest level lies so far above the film that it is something else than film."""
-        return self.vacuum - self.film > _VACUUM_MARGIN * (self.film - self.dark)
+        margin = max(_VACUUM_MARGIN * (self.film - self.dark), 5.0 * self.unevenness)
+        return self.vacuum - self.film > margin
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ def measure(
     usual = (areas > 0.6 * area) & (areas < 1.6 * area)
     film = float(np.median(medians[usual])) if usual.any() else float(np.median(medians))
     bright = np.concatenate([window.calm[window.inside] for window in windows])
-    population = Population(side, area, levels.dark, film, float(np.quantile(bright, 0.9995)))
+    uneven = float(np.median([_spread(window.calm[window.inside]) for window in windows]))
+    population = Population(side, area, levels.dark, film, float(np.quantile(bright, 0.9995)), uneven)
     features = []
     for region, window, median in zip(regions, windows, medians, strict=True):
         one = _features(region, window, float(median), population, angle_deg)
@@ -96,6 +101,10 @@ def measure(
             one["area_um2"] = region.hull_area * (pixel_size_a * 1e-4) ** 2
         features.append(one)
     return features
+
+
+def _spread(values: NDArray[np.float32]) -> float:
+    return 1.48 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _usual(areas: NDArray[np.float64]) -> float:
@@ -113,7 +122,7 @@ def _window(pixels: NDArray[np.float32], calm: NDArray[np.float32], region: Regi
     hull = cv2.fillConvexPoly(np.zeros(shape, np.uint8), outline, 1)
     padded = np.pad(hull, 1)
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    inside: Mask = depth > max(1.8, _RIM * side)
+    inside: Mask = depth > max(2.2, _RIM * side)
     if inside.sum() < 9:
         inside = region.mask
     return _Window(pixels[window], calm[window], inside)
@@ -151,7 +160,7 @@ def _torn(window: _Window, film: float, usual: Population) -> float:
     bright = ((window.calm > cut) & window.inside).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
     longest = np.maximum(stats[1:count, cv2.CC_STAT_WIDTH], stats[1:count, cv2.CC_STAT_HEIGHT])
-    tears = longest > max(4.0, _TEAR_LENGTH * usual.side)
+    tears = longest > max(5.0, _TEAR_LENGTH * usual.side)
     return float(stats[1:count, cv2.CC_STAT_AREA][tears].sum()) / float(window.inside.sum())
 
 
