@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from ..hardware.records import Pixels
 from ..protocols.errors import BadInput
@@ -27,6 +27,9 @@ COARSEST_A = 400.0
 
 CLIP_SIGMA = 4.0
 """Pixels beyond this many deviations are clipped, after averaging."""
+
+SURE_SIGMA = 5.0
+"""Deviations of the correlation that its peak must reach; the highest of chance is about 4.5."""
 
 ROUNDS = 6
 """Most rounds of alignment; usually three are enough."""
@@ -56,8 +59,8 @@ def align_frames(frames: NDArray[np.generic], pixel_size_a: float, max_shift_a: 
         Sum of the aligned frames in the position of the first, float32; a shift wraps what leaves at one side to the
         other.
     motion
-        ``shifts_px[i]``: a feature at p in the first frame stands at p + shift in frame i. Zero throughout for one
-        frame, and for frames without any contrast.
+        ``shifts_px[i]``: a feature at p in the first frame stands at p + shift in frame i. Zero for a single
+        frame, and for frames in which nothing can be followed.
 
     Raises
     ------
@@ -73,9 +76,14 @@ def align_frames(frames: NDArray[np.generic], pixel_size_a: float, max_shift_a: 
     factor = max(1, -(-max(frames.shape[1:]) // MEASURED_PX))
     shifts = _measure(frames, factor, pixel_size_a, max_shift_a) * factor
     shifts -= shifts[0]
-    steps = np.hypot(*np.diff(shifts, axis=0).T)
-    motion = Motion(tuple((float(row), float(col)) for row, col in shifts), float(steps.sum()) * pixel_size_a)
+    motion = Motion(tuple((float(row), float(col)) for row, col in shifts), _length(shifts) * pixel_size_a)
     return _sum_shifted(frames, -shifts), motion
+
+
+def _length(path: NDArray[np.float64]) -> float:
+    """Length of a path smoothed over a few frames of many, so that the jitter of the measurement does not add up."""
+    smooth = ndimage.gaussian_filter1d(path, len(path) / 24, axis=0, mode="nearest") if len(path) >= 8 else path
+    return float(np.hypot(*np.diff(smooth, axis=0).T).sum())
 
 
 def _measure(frames: NDArray[np.generic], factor: int, pixel_size_a: float, max_shift_a: float) -> NDArray[np.float64]:
@@ -111,11 +119,14 @@ def _ramp(ky: Pixels, kx: Pixels, shift: NDArray[np.float64]) -> NDArray[np.comp
 def _peak(
     reference: NDArray[np.complex64], own: NDArray[np.complex64], shape: tuple[int, ...], reach: int
 ) -> tuple[float, float]:
-    """How far ``own``'s content stands from the reference's: the correlation's peak within ``reach``, sub-pixel."""
+    """How far ``own``'s content stands from the reference's: the correlation's peak within ``reach``, sub-pixel.
+
+    Nothing where no peak stands out: a frame without contrast keeps its place.
+    """
     score = fft.irfft2(own * np.conj(reference), shape)
     near = np.roll(score, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
     row, col = (int(i) for i in np.unravel_index(int(np.argmax(near)), near.shape))
-    if near[row, col] <= 0:
+    if near[row, col] <= SURE_SIGMA * float(np.std(score)):
         return 0.0, 0.0
     return row - reach + _vertex(near[:, col], row), col - reach + _vertex(near[row], col)
 

@@ -70,10 +70,17 @@ def test_hot_pixels_do_not_hold_the_frames(still: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(align_frames(frames, 1.2)[1].shifts_px, path, atol=0.2)
 
 
-def test_noise_alone_moves_no_further_than_allowed() -> None:
-    frames = np.random.default_rng(6).poisson(5, (4, 256, 256))
-    _, motion = align_frames(frames, 1.0, max_shift_a=20.0)
-    assert np.abs(np.array(motion.shifts_px)).max() <= 45
+@pytest.mark.parametrize("count", [2, 4, 30])
+def test_noise_alone_does_not_move(count: int) -> None:
+    frames = np.random.default_rng(count).poisson(5, (count, 256, 256))
+    _, motion = align_frames(frames, 1.0)
+    assert motion.total_a < 5.0
+
+
+def test_no_frame_is_sought_beyond_the_limit(still: NDArray[np.float32]) -> None:
+    frames = movie(np.random.default_rng(8), still, [(0.0, 0.0), (1.0, 0.0), (30.0, 0.0)], 20.0)
+    _, motion = align_frames(frames, 1.2, max_shift_a=12.0)
+    assert np.abs(np.array(motion.shifts_px)).max() < 25
 
 
 def test_one_frame_and_blank_frames_stand_still() -> None:
