@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ...protocols.errors import BadInput
 from ...protocols.preset import Level
-from .instrument import State
+from .state import State
 
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 

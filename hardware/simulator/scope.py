@@ -16,9 +16,10 @@ from . import camera, focus, health, loader, optics, stage
 from .calls import Calls
 from .cassette_world import CassetteWorld, grids_of, load_world
 from .faults import FailCall, Fault, drawn, read_faults
-from .instrument import Instrument, State
+from .instrument import Instrument
 from .memory import Memory
 from .profile import Frozen, Profile, first_complaint, load_profile
+from .state import State
 
 NO_SLOT = 99
 """What a confused loader answers."""
