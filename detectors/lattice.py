@@ -51,7 +51,7 @@ class Fit:
     @property
     def pitch(self) -> float:
         """Length of the shorter step, px."""
-        return float(np.hypot(self.basis[:, 0], self.basis[:, 1]).min())
+        return pitch_of(self.basis)
 
 
 def recurring_steps(
@@ -267,3 +267,8 @@ def kind_of(basis: Points) -> LatticeKind:
     if equal and abs(angle - 60) < 2.5:
         return LatticeKind.HEXAGONAL
     return LatticeKind.OBLIQUE
+
+
+def pitch_of(basis: Points) -> float:
+    """Length of the shorter step, px."""
+    return float(np.hypot(basis[:, 0], basis[:, 1]).min())

@@ -1,0 +1,223 @@
+"""The search for the lattice of holes: lattices proposed at every radius, the most significant looked at closely.
+
+Bright discs of one radius propose lattices; the lattice whose sites are brightest against chance, counted in standard
+errors, is looked at first, and it must look like holes: round, with an edge, better than the places between.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .discs import Discs, looks, radii
+from .evidence import Evidence, evidence, merit
+from .film import View
+from .hole_shape import Shape, usual_shape
+from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps, sites_within
+from .placing import edged, placed, reach_of, snapped
+from .scene import Points, Scene, scene_for
+
+_LEAST_SITES = 4
+_LEAST_SIGNIFICANCE = 3.5
+_MOST_CHECKED = 5
+_MOST_PROPOSED = 30
+_MOST_LOOKED_AT = 100
+_LEAST_RADIUS = 2.0
+_FEW_SITES = 9
+_SNAPPED_RADIUS = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known beforehand, in working pixels."""
+
+    radius: float | None
+    pitch: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A lattice seen with discs of one radius; working pixels. Significance is in standard errors."""
+
+    origin: Points
+    basis: Points
+    radius: float
+    significance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A proposal whose sites were looked at.
+
+    ``proposed`` is the proposal as it came, ``proposal`` as refined; ``quality`` ranks, ``confidence`` decides.
+    """
+
+    proposed: Proposal
+    proposal: Proposal
+    sites: Points
+    shape: Shape
+    scene: Scene
+    seen: Evidence
+    confidence: float
+    quality: float
+
+
+def search(view: View, expected: Expected) -> Checked | None:
+    """Propose lattices at every radius, look closely at the most significant, answer the surest."""
+    low = None if expected.radius is None else 0.7 * expected.radius
+    high = None if expected.radius is None else 1.35 * expected.radius
+    proposals = [proposal for discs in looks(view, radii(view, low, high)) for proposal in _proposals(discs, expected)]
+    proposals.sort(key=lambda proposal: -proposal.significance)
+    best: Checked | None = None
+    tried: list[Checked] = []
+    for proposal in proposals[:_MOST_PROPOSED]:
+        # Quality is significance times factors up to 1: what follows cannot be better than its significance.
+        if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.0 if best is None else best.quality):
+            break
+        if any(_alike(proposal, other.proposed) for other in tried):
+            continue
+        result = _checked(view, proposal, expected)
+        if result is not None:
+            tried.append(result)
+            best = result if best is None or result.quality > best.quality else best
+        if len(tried) == _MOST_CHECKED:
+            break
+    return best
+
+
+def _alike(one: Proposal, other: Proposal) -> bool:
+    """Tell whether both were seen at much the same radius and have the same sites within a quarter of the pitch."""
+    if abs(np.log(one.radius / other.radius)) > 0.3:
+        return False
+    change = one.basis @ np.linalg.inv(other.basis)
+    shift = (one.origin - other.origin) @ np.linalg.inv(other.basis)
+    same_basis = np.abs(change - np.rint(change)).max() < 0.1 and abs(abs(np.linalg.det(change)) - 1) < 0.2
+    return bool(same_basis and np.abs(shift - np.rint(shift)).max() < 0.25)
+
+
+def _proposals(discs: Discs, expected: Expected) -> list[Proposal]:
+    own = discs.radius / discs.step
+    least, most = 2.05 * own, 14.0 * own
+    if expected.pitch is not None:
+        least, most = 0.75 * expected.pitch / discs.step, 1.9 * expected.pitch / discs.step
+    if len(discs.peaks) < _LEAST_SITES:
+        return []
+    steps, support = recurring_steps(discs.peaks, discs.strength, least, most, max(0.35 * own, 1.0))
+    found = []
+    for basis in bases(steps, support)[:4]:
+        fit = fit_lattice(discs.peaks, basis)
+        if fit is None or fit.pitch < 1.95 * own or fit.pitch < 0.95 * least:
+            continue
+        significance = _significance(discs, fit)
+        if significance > 0:
+            origin = fit.origin * discs.step + (discs.step - 1) / 2
+            found.append(Proposal(origin, fit.basis * discs.step, discs.radius, significance))
+    return found
+
+
+def _significance(discs: Discs, fit: Fit) -> float:
+    """Mean response at the sites over the standard error of as many random places; 0 with too few sites."""
+    _, places = sites_within(fit.origin, fit.basis, discs.response.shape)
+    places = places[_on(discs.film, places)]
+    if len(places) < _LEAST_SITES:
+        return 0.0
+    values = ndimage.map_coordinates(discs.response, places.T, order=1, mode="nearest")
+    return float(values.mean() * np.sqrt(len(values)) / max(float(discs.response[discs.film].std()), 1e-9))
+
+
+def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:
+    index = np.clip(np.rint(places).astype(np.intp), 0, np.array(film.shape) - 1)
+    return np.asarray(film[index[:, 0], index[:, 1]], np.bool_)
+
+
+def _checked(view: View, proposal: Proposal, expected: Expected) -> Checked | None:
+    """Measure the usual hole at the proposal's sites, move the sites to it, and say how sure the lattice is."""
+    better, shape = proposal, None
+    for _ in range(2):
+        refined = _refined(view, better, None if shape is None else shape.stretch, expected.radius)
+        if refined is None:
+            return None
+        better, shape = refined
+    if shape is None or not 0.5 * proposal.radius < shape.radius < 1.9 * proposal.radius:
+        return None
+    if shape.radius < _LEAST_RADIUS or pitch_of(better.basis) < 1.6 * shape.radius:
+        return None
+    scene = scene_for(view, shape.radius)
+    places = _thinned(_expected_sites(view, better), _MOST_LOOKED_AT)
+    seen = evidence(scene, placed(view, scene, places, shape, pitch_of(better.basis)), shape, pitch_of(better.basis))
+    between = np.concatenate([places + np.array(part) @ better.basis for part in ((0.5, 0), (0, 0.5), (0.5, 0.5))])
+    between = between[_on(view.film, between)]
+    control = None
+    if len(between) >= _LEAST_SITES:
+        between = _thinned(between, _MOST_LOOKED_AT)
+        moved = placed(view, scene, between, shape, pitch_of(better.basis))
+        control = evidence(scene, moved, shape, pitch_of(better.basis))
+    sure, quality = _confidence(proposal.significance, shape, seen, control)
+    return Checked(proposal, better, places, shape, scene, seen, sure, quality)
+
+
+def _refined(
+    view: View, proposal: Proposal, stretch: Points | None, known: float | None
+) -> tuple[Proposal, Shape] | None:
+    """One round: sites to the discs near them, the usual hole from them, sites to its edge, lattice through them."""
+    radius, pitch = proposal.radius, pitch_of(proposal.basis)
+    places = _thinned(_expected_sites(view, proposal), _MOST_LOOKED_AT)
+    if len(places) < _LEAST_SITES:
+        return None
+    scene = scene_for(view, radius)
+    places, _ = snapped(scene_for(view, radius, _SNAPPED_RADIUS), places, radius, reach_of(radius, pitch))
+    shape = usual_shape(scene, places, radius, pitch, stretch, known)
+    if shape is None:
+        return None
+    places, roundness = edged(scene, places, shape, pitch)
+    shape = usual_shape(scene, places, shape.radius, pitch, shape.stretch, known) or shape
+    places, roundness = edged(scene, places, shape, pitch)
+    round_ones = places[roundness > 0.5]
+    fit = fit_lattice(round_ones if len(round_ones) > 0.5 * len(places) else places, proposal.basis)
+    if fit is None:
+        return None
+    return Proposal(fit.origin, fit.basis, shape.radius, proposal.significance), shape
+
+
+def _expected_sites(view: View, proposal: Proposal) -> Points:
+    _, places = sites_within(proposal.origin, proposal.basis, view.pixels.shape)
+    return places[_on(view.film, places)]
+
+
+def _thinned(places: Points, most: int) -> Points:
+    """Answer the `most` sites nearest the middle of all: enough to know the usual hole, and they hang together."""
+    if len(places) <= most:
+        return places
+    distance = np.hypot(*(places - np.median(places, axis=0)).T)
+    return places[np.sort(np.argsort(distance, kind="stable")[:most])]
+
+
+def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evidence | None) -> tuple[float, float]:
+    """How sure it is that the sites are holes, 0..1, and how good they are in all, to rank lattices by.
+
+    Far from chance, edges all around, cut rather than fading, and better than the places between them, which were
+    searched the same way. The weights are set so that fields of noise, clouds, bars and blots of many sizes stay below
+    a half and holes at the least contrast that still shows each of the four stay well above.
+    """
+    judged = seen.visible > 0.4
+    support = float(np.median(seen.support[judged])) if judged.any() else 0.0
+    better = 0.5 if control is None else _share_better(seen, control)
+    # Fresnel fringes overshoot a little; noise that falls more than altogether is no edge.
+    cut = float(np.clip(min(shape.sharpness, 2.6 - shape.sharpness), 0.0, 1.05))
+    evidence_for = (
+        1.3 * (min(significance, 9.0) - 5.8) + 10.0 * (support - 0.72) + 8.0 * (cut - 0.75) + 8.0 * (better - 0.88)
+    )
+    if judged.sum() < _FEW_SITES:
+        # Few blots stand near some lattice by chance: they must look like holes all the more.
+        evidence_for += 15.0 * (min(cut, 0.95) - 0.85) + 8.0 * (support - 0.88)
+    quality = significance * support * min(cut, 1.0)
+    return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
+
+
+def _share_better(seen: Evidence, control: Evidence) -> float:
+    """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known."""
+    sites, others = merit(seen)[seen.visible > 0.4], merit(control)[control.visible > 0.4]
+    if sites.size == 0 or others.size == 0:
+        return 0.5
+    return float((sites[:, None] > others).mean())
