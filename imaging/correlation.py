@@ -129,16 +129,11 @@ def find_lag(
         `NOWHERE` when a picture is constant or no lag overlaps enough.
     """
     found = _correlate(fixed, moving, masks)
-    if found is None:
+    near = None if found is None else _near(found, expected, reach)
+    if near is None:
         return NOWHERE
-    score, samples, lags = found
+    score, samples, lags = near
     rows, cols = lags[0] - expected[0], lags[1] - expected[1]
-    near = [np.flatnonzero(np.abs(along) <= limit) for along, limit in zip((rows, cols), reach, strict=True)]
-    if not all(len(along) for along in near):
-        return NOWHERE
-    window = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in near)
-    score, samples = score[window], replace(samples, pixels=samples.pixels[window])
-    lags, rows, cols = (lags[0][window[0]], lags[1][window[1]]), rows[window[0]], cols[window[1]]
     allowed = samples.pixels >= least_overlap
     if not allowed.any():
         return NOWHERE
@@ -163,6 +158,19 @@ def find_lag(
     )
 
 
+def _near(found: "_Found", expected: tuple[float, float], reach: tuple[float, float]) -> "_Found | None":
+    """Cut the maps to the lags in reach; None when there are none."""
+    score, samples, lags = found
+    near = [
+        np.flatnonzero(np.abs(along - middle) <= limit)
+        for along, middle, limit in zip(lags, expected, reach, strict=True)
+    ]
+    if not all(len(along) for along in near):
+        return None
+    rows, cols = (slice(int(along[0]), int(along[-1]) + 1) for along in near)
+    return score[rows, cols], replace(samples, pixels=samples.pixels[rows, cols]), (lags[0][rows], lags[1][cols])
+
+
 @dataclass(frozen=True, slots=True)
 class _Samples:
     """Overlap in px per lag; px per independent sample, by about the autocorrelation's main peak and by all of it.
@@ -176,9 +184,11 @@ class _Samples:
     half_width_px: int
 
 
-def _correlate(
-    fixed: Pixels, moving: Pixels, masks: tuple[Pixels, Pixels] | None
-) -> tuple[Pixels, _Samples, tuple[NDArray[np.int64], NDArray[np.int64]]] | None:
+_Found = tuple[Pixels, _Samples, tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Maps of the score and of its samples, with the lags along both axes."""
+
+
+def _correlate(fixed: Pixels, moving: Pixels, masks: tuple[Pixels, Pixels] | None) -> _Found | None:
     """Correlation coefficient over the overlap for every lag, as maps with rising lags; None for a blank picture."""
     (fr, fc), (mr, mc) = fixed.shape, moving.shape
     size = (fft.next_fast_len(fr + mr - 1, real=True), fft.next_fast_len(fc + mc - 1, real=True))
