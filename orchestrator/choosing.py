@@ -184,6 +184,9 @@ def _record_groups(
 
 def choose_grids(night: Night) -> Move:
     """Start the next pass with the grids that earned it, or end the night."""
+    with night.journal.read() as db:
+        if remaining.next_grid(db, night.me.id) is not None:
+            return Phase.NEXT_GRID, "the grids of this pass, chosen before a crash"
     number = night.me.pass_number + 1
     if number >= len(night.protocol.passes):
         return Phase.PARK, "every pass is done"

@@ -123,10 +123,11 @@ def leave_grid(night: Night) -> Move:
         end_grid(entry, row, row.reason or "the grid was left")
         if row.status in ("loading", "loaded"):
             row.status = "screened" if row.loads else "failed"
+        arrived = guarding.arrived_at(night)
+        if arrived is not None and row.passes_done <= night.me.pass_number:
+            row.used_s += (entry.at - arrived).total_seconds()
         row.passes_done = night.me.pass_number + 1
         row.finished_at = entry.at
-        arrived = guarding.arrived_at(night)
-        row.used_s += 0.0 if arrived is None else (entry.at - arrived).total_seconds()
         session = entry.db.get_one(models.Session, night.me.id)
         session.square_id = session.group_id = None
         entry.say("grid_left", f"slot {row.slot} ({row.name}) {row.status}" + (f": {row.reason}" if row.reason else ""))

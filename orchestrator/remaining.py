@@ -9,11 +9,11 @@ from ..db import models
 
 
 def next_grid(db: OrmSession, session_id: int) -> models.Grid | None:
-    """Give the next grid of this pass: in the order chosen, else by slot."""
+    """Give the next grid of this pass: in the order chosen, else by slot; first one whose loading was cut off."""
     return db.scalars(
         select(models.Grid)
-        .where(models.Grid.session_id == session_id, models.Grid.status == "waiting")
-        .order_by(models.Grid.visit_order.is_(None), models.Grid.visit_order, models.Grid.slot)
+        .where(models.Grid.session_id == session_id, models.Grid.status.in_(("waiting", "loading")))
+        .order_by(models.Grid.status, models.Grid.visit_order.is_(None), models.Grid.visit_order, models.Grid.slot)
         .limit(1)
     ).first()
 

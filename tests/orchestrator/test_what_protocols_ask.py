@@ -135,3 +135,29 @@ def test_passes_return_to_the_grids_that_earned_it(tmp_path: Path) -> None:
     assert len(again) <= 1
     kept = [event.body for event in rows(tmp_path / "n", Event, Event.kind == "grids_chosen")]
     assert len(kept) == 1
+
+
+class Power(BaseException):
+    """The lights go out, as far as the night can tell."""
+
+
+def test_a_crash_right_after_choosing_grids_does_not_lose_the_pass(tmp_path: Path) -> None:
+    passes = [{"name": "triage"}, {"name": "collect", "grids": 1, "minimum_usable": 0, "squares_per_grid": 1}]
+    thresholds = {"fit_resolution_a": 50.0, "confidence_min": 0.0, "ice_max_nm": 1000.0, "ice_min_nm": 0.0}
+    plan = protocol(passes=passes, thresholds=thresholds)
+    folder = tmp_path / "n"
+
+    def point(name: str) -> None:
+        chosen = (
+            name == "after commit"
+            and (folder / "night.db").exists()
+            and rows(folder, Event, Event.kind == "grids_chosen")
+        )
+        if chosen:
+            raise Power
+
+    with pytest.raises(Power):
+        run_new(folder, plan, point=point)
+    assert run_on(folder).run_status == "finished"
+    assert [grid.passes_done for grid in rows(folder, Grid)].count(2) == 1
+    assert not soundness(folder)["differences"]
