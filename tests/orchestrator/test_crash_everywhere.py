@@ -32,6 +32,7 @@ def test_a_night_killed_anywhere_is_resumed_and_sound(tmp_path: Path, share: int
     assert len(points) > 5
     unsound = [line for line in points if not _sound(line)]
     assert not unsound, unsound[:3]
+    assert all(line["done"] + line["lost"] > 0 for line in points), "a night without exposures proves nothing"
 
 
 def _sound(line: dict) -> bool:

@@ -18,7 +18,7 @@ ONE = cassette(1)
 
 def test_squares_taken_in_tiles_are_joined_before_holes_are_sought(tmp_path: Path) -> None:
     squares = {"per_grid": 1, "tiles_x": 2, "policy": {"use": "first-come"}}
-    run_new(tmp_path / "n", protocol(squares=squares), grids=ONE)
+    run_new(tmp_path / "n", protocol({"camera_scale": 0.25}, squares=squares), grids=ONE)
     (joined,) = rows(tmp_path / "n", ImageRow, ImageRow.of_kind == "square", ImageRow.kind == "stitched")
     (square,) = rows(tmp_path / "n", Square, Square.status == "done")
     assert square.image_id == joined.id
