@@ -15,12 +15,13 @@ from scipy import ndimage
 from .film import View
 from .regions import Mask
 
-_CENTRE = 0.55
-_SURROUND = 1.05
+CENTRE, SURROUND = 0.55, 1.05
+"""Widths of the two Gaussians over the radius looked for."""
+
 _LEAST_RADIUS = 2.4
 _FINE_RADIUS = 6.0
 _RATIO = 1.33
-_MOST_PEAKS = 500
+_MOST_PEAKS = 800
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class Discs:
 
 
 def radii(view: View, least: float | None = None, most: float | None = None) -> list[float]:
-    """Answer the radii worth looking with, in working pixels: from a few pixels to a sixth of the view."""
+    """Answer the radii worth looking with, in working pixels: from a few pixels to a fifth of the view."""
     low = max(_LEAST_RADIUS, least or 0.0)
-    high = min(0.17 * min(view.pixels.shape), most or np.inf)
+    high = min(0.2 * min(view.pixels.shape), most or np.inf)
     if high < low:
         return [low] if low < 0.3 * min(view.pixels.shape) else []
     count = max(1, int(np.ceil(np.log(high / low) / np.log(_RATIO))))
@@ -79,7 +80,7 @@ def looks(view: View, wanted: list[float]) -> Iterator[Discs]:
 def _look(pixels: NDArray[np.float32], film: NDArray[np.float32], radius: float, step: int) -> Discs:
     own = radius / step
     seen = film > 0.5
-    response = film_mean(pixels, film, _CENTRE * own) - film_mean(pixels, film, _SURROUND * own)
+    response = film_mean(pixels, film, CENTRE * own) - film_mean(pixels, film, SURROUND * own)
     response[~seen] = 0
     inside = response[seen]
     inside = inside[:: max(1, inside.size // 50_000)]

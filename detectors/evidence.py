@@ -33,6 +33,8 @@ class Evidence:
         Median level inside and around, in units of the view.
     darkest
         Lowest level of the inner half, smoothed, against the surrounding film over the usual contrast.
+    evenness
+        Step at the rim where it is weakest over the usual step along the same rim; below 1, near 0 for noise.
     """
 
     contrast: NDArray[np.float64]
@@ -42,6 +44,7 @@ class Evidence:
     inside: NDArray[np.float64]
     around: NDArray[np.float64]
     darkest: NDArray[np.float64]
+    evenness: NDArray[np.float64]
 
 
 def evidence(scene: Scene, points: Points, shape: Shape, pitch: float) -> Evidence:
@@ -69,7 +72,18 @@ def evidence(scene: Scene, points: Points, shape: Shape, pitch: float) -> Eviden
     with np.errstate(all="ignore"):
         darkest = quantile_known(middle, 0.1) - around
     contrast = np.nan_to_num((inside - around) / shape.contrast)
-    return Evidence(contrast, support, visible, on_film, inside, around, np.nan_to_num(darkest / shape.contrast))
+    darkest = np.nan_to_num(darkest / shape.contrast)
+    return Evidence(contrast, support, visible, on_film, inside, around, darkest, _evenness(levels, radii / own))
+
+
+def _evenness(levels: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Step close to the rim in the weakest fifth of the sectors over its median; 0 where nothing is known."""
+    inner, outer = (radii > 0.78) & (radii < 0.96), (radii > 1.04) & (radii < 1.22)
+    if not inner.any() or not outer.any():
+        return np.zeros(len(levels))
+    step = mean_known(levels[:, :, inner], axis=2) - mean_known(levels[:, :, outer], axis=2)
+    weak, usual = quantile_known(step, 0.2), quantile_known(step, 0.5)
+    return np.asarray(np.where(usual > 0, np.nan_to_num(weak) / np.where(usual > 0, usual, 1.0), 0.0), np.float64)
 
 
 def film_part(view: View, points: Points, shape: Shape) -> NDArray[np.float64]:

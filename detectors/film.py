@@ -23,6 +23,7 @@ _MOST_TORN = 0.75
 _LEAST_OTHERS = 6
 _SPECK_PX = 8
 _VACUUM = 0.8
+_FLAT = 0.1
 _CLIP = 8.0
 
 
@@ -50,6 +51,12 @@ class View:
     level: float
     spread: float
     has_bars: bool
+
+
+def _is_flat(values: NDArray[np.float32], height: float) -> bool:
+    """Tell whether an area is of one level, as vacuum is and thin film with its holes is not."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    return bool(high - low < _FLAT * height)
 
 
 def _is_disc(own: Mask) -> bool:
@@ -154,7 +161,10 @@ def _tears(small: NDArray[np.float32], film: Mask) -> Mask:
         return none
     large = (areas > _TEAR_PART * bright.size) & (areas > _TEAR_RATIO * float(np.median(others)))
     large[0] = False
-    torn = [i for i in np.flatnonzero(large & (areas < _MOST_TORN * on_film.sum())) if not _is_disc(labels == i)]
+    large &= areas < _MOST_TORN * on_film.sum()
+    torn = [
+        i for i in np.flatnonzero(large) if _is_flat(look[labels == i], top - levels.dark) and not _is_disc(labels == i)
+    ]
     if not torn:
         return none
     grown = cv2.dilate(np.isin(labels, torn).astype(np.uint8), np.ones((3, 3), np.uint8))

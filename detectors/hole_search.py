@@ -20,7 +20,7 @@ from .scene import Points, Scene, scene_for
 
 _LEAST_SITES = 4
 _LEAST_SIGNIFICANCE = 3.5
-_MOST_CHECKED = 5
+_MOST_CHECKED = 8
 _MOST_PROPOSED = 30
 _MOST_LOOKED_AT = 100
 _LEAST_RADIUS = 2.0
@@ -50,10 +50,9 @@ class Proposal:
 class Checked:
     """A proposal whose sites were looked at.
 
-    ``proposed`` is the proposal as it came, ``proposal`` as refined; ``quality`` ranks, ``confidence`` decides.
+    ``proposal`` is the refined one; ``quality`` ranks, ``confidence`` decides.
     """
 
-    proposed: Proposal
     proposal: Proposal
     sites: Points
     shape: Shape
@@ -70,19 +69,21 @@ def search(view: View, expected: Expected) -> Checked | None:
     proposals = [proposal for discs in looks(view, radii(view, low, high)) for proposal in _proposals(discs, expected)]
     proposals.sort(key=lambda proposal: -proposal.significance)
     best: Checked | None = None
-    tried: list[Checked] = []
+    tried: list[Proposal] = []
+    looked_at = 0
     for proposal in proposals[:_MOST_PROPOSED]:
         # Quality is significance times factors up to 1: what follows cannot be better than its significance.
         if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.0 if best is None else best.quality):
             break
-        if any(_alike(proposal, other.proposed) for other in tried):
+        if any(_alike(proposal, other) for other in tried):
             continue
+        if looked_at == _MOST_CHECKED:
+            break
+        looked_at += 1
         result = _checked(view, proposal, expected)
         if result is not None:
-            tried.append(result)
+            tried.append(proposal)
             best = result if best is None or result.quality > best.quality else best
-        if len(tried) == _MOST_CHECKED:
-            break
     return best
 
 
@@ -154,7 +155,7 @@ def _checked(view: View, proposal: Proposal, expected: Expected) -> Checked | No
         moved = placed(view, scene, between, shape, pitch_of(better.basis))
         control = evidence(scene, moved, shape, pitch_of(better.basis))
     sure, quality = _confidence(proposal.significance, shape, seen, control)
-    return Checked(proposal, better, places, shape, scene, seen, sure, quality)
+    return Checked(better, places, shape, scene, seen, sure, quality)
 
 
 def _refined(
@@ -204,13 +205,17 @@ def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evid
     support = float(np.median(seen.support[judged])) if judged.any() else 0.0
     better = 0.5 if control is None else _share_better(seen, control)
     # Fresnel fringes overshoot a little; noise that falls more than altogether is no edge.
-    cut = float(np.clip(min(shape.sharpness, 2.6 - shape.sharpness), 0.0, 1.05))
+    cut = float(np.clip(min(shape.sharpness, 2.4 - shape.sharpness), 0.0, 1.05))
     evidence_for = (
-        1.3 * (min(significance, 9.0) - 5.8) + 10.0 * (support - 0.72) + 8.0 * (cut - 0.75) + 8.0 * (better - 0.88)
+        1.3 * (min(significance, 9.0) - 5.8) + 10.0 * (support - 0.72) + 14.0 * (cut - 0.80) + 8.0 * (better - 0.88)
     )
     if judged.sum() < _FEW_SITES:
         # Few blots stand near some lattice by chance: they must look like holes all the more.
-        evidence_for += 15.0 * (min(cut, 0.95) - 0.85) + 8.0 * (support - 0.88)
+        contrast = seen.contrast[judged]
+        uneven = float(contrast.std() / max(float(contrast.mean()), 1e-3))
+        evidence_for += (
+            15.0 * (min(cut, 0.95) - 0.88) + 20.0 * (min(support, 0.95) - 0.85) - 10.0 * max(0.0, uneven - 0.35)
+        )
     quality = significance * support * min(cut, 1.0)
     return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
 

@@ -20,8 +20,8 @@ class Shape:
     contrast
         Inside minus film, in units of the view.
     sharpness
-        Part of the whole fall from inside to film that happens within 15 % of the radius, about 1 for a cut edge, 0.3
-        for a cloud.
+        Part of the fall around the rim that happens within 12 % of the radius, about 1 for a cut edge, 0.5 for a
+        cloud. Levels next to the rim count, not the middle: ice may be domed.
     stretch
         (2, 2) symmetric with determinant 1: takes the circle of `radius` to the ellipse that a tilted hole is.
     """
@@ -96,8 +96,9 @@ def _edge_of(
     outer = float(np.mean(profile[radii > min(1.2 * edge, 0.9 * radii[-1])]))
     if not inner > outer:
         return None
-    near = np.interp([0.85 * edge - 0.5, 1.15 * edge + 0.5], radii, profile)
-    return edge, inner - outer, float((near[0] - near[1]) / (inner - outer))
+    near = np.interp([0.88 * edge - 0.5, 1.12 * edge + 0.5], radii, profile)
+    wide = np.interp(edge * np.array([[0.65, 0.75, 0.85], [1.15, 1.25, 1.35]]), radii, profile).mean(axis=1)
+    return edge, inner - outer, float((near[0] - near[1]) / max(wide[0] - wide[1], 1e-12))
 
 
 def _ellipse(sectors: NDArray[np.float64], radii: NDArray[np.float64], edge: float) -> Points:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .discs import film_mean
+from .discs import CENTRE, SURROUND, film_mean
 from .film import View
 from .hole_shape import Shape
 from .scene import Points, Scene, directions, level_of, polar, scene_for
@@ -28,9 +28,13 @@ def snapped(scene: Scene, points: Points, radius: float, reach: float) -> tuple[
         (n, 2) in working px, and how much brighter the disc there is, in units of the view.
     """
     own = radius / scene.step
-    response = film_mean(scene.pixels, scene.film, 0.55 * own) - film_mean(scene.pixels, scene.film, 1.05 * own)
     here = scene.here(points)
     span = max(1, int(np.ceil(reach / scene.step)))
+    low = np.clip(np.floor(here.min(0)) - span - 5 * own, 0, np.array(scene.pixels.shape) - 1).astype(int)
+    high = np.ceil(here.max(0) + span + 5 * own).astype(int) + 1
+    pixels, film = (whole[low[0] : high[0], low[1] : high[1]] for whole in (scene.pixels, scene.film))
+    response = film_mean(pixels, film, CENTRE * own) - film_mean(pixels, film, SURROUND * own)
+    here = here - low
     offsets = np.stack(np.meshgrid(np.arange(-span, span + 1), np.arange(-span, span + 1), indexing="ij"), -1)
     offsets = offsets.reshape(-1, 2)
     offsets = offsets[np.hypot(offsets[:, 0], offsets[:, 1]) <= span]
@@ -47,7 +51,7 @@ def snapped(scene: Scene, points: Points, radius: float, reach: float) -> tuple[
         bend = three[0] + three[2] - 2 * three[1]
         move = 0.5 * (three[0] - three[2]) / np.where(bend < -1e-9, bend, -np.inf)
         tops = tops + np.clip(move, -0.7, 0.7)[:, None] * unit
-    return scene.back(tops), values.max(axis=1)
+    return scene.back(tops + low), values.max(axis=1)
 
 
 def edged(scene: Scene, points: Points, shape: Shape, pitch: float) -> tuple[Points, NDArray[np.float64]]:
