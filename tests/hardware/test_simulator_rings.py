@@ -9,7 +9,7 @@ import pytest
 
 from epicycle.files.mrc import read_frames
 from epicycle.hardware.records import Shot, StagePosition
-from epicycle.hardware.simulator import picture, render_exposure
+from epicycle.hardware.simulator import movie, render_exposure
 from epicycle.hardware.simulator.lens import Aberrations, phase_per_nm, wavelength_a
 
 Make = Callable[..., Any]
@@ -190,7 +190,7 @@ def test_drift_after_a_move_shows_in_the_frames(bench: Make, on_square: Make, be
     for name, rate in (("calm", 0.0), ("drifting", 25.0)):
         instrument.state.drift_a_per_s, instrument.state.moved_at = rate, night.clock.now()
         preset = microscope.presets()["exposure"]
-        path = picture.path_px(instrument, preset, night.clock.now(), PIXEL_A, np.random.default_rng(0))
+        path = movie.path_px(instrument, preset, night.clock.now(), PIXEL_A, np.random.default_rng(0))
         lengths[name] = float(np.linalg.norm(path[-1] - path[0])) * PIXEL_A
     assert lengths["drifting"] - lengths["calm"] > 0.5 * 25.0 * 4.0 * 0.5
 
