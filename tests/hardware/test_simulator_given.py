@@ -61,7 +61,7 @@ def test_a_profile_must_be_whole_and_say_its_sources(tmp_path: Path) -> None:
             load_profile(str(path))
 
 
-@pytest.mark.parametrize("name", ["demo-2k", "screening-200kv", "aldolase-times"])
+@pytest.mark.parametrize("name", ["demo-2k", "screening-200kv", "collection-300kv", "aldolase-times"])
 def test_shipped_profiles_are_whole(name: str) -> None:
     profile = load_profile(name)
     assert profile.name == name
