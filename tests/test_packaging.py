@@ -19,8 +19,8 @@ def test_the_packages_listed_are_those_on_disk() -> None:
     assert set(PROJECT["tool"]["setuptools"]["packages"]) == packages_on_disk()
 
 
-def test_no_code_lies_at_the_root_but_the_command_line() -> None:
-    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py", "cli.py"}
+def test_no_code_lies_at_the_root() -> None:
+    assert {path.name for path in ROOT.glob("*.py")} == {"__init__.py"}
 
 
 def test_every_data_file_beside_code_is_shipped() -> None:

@@ -1,0 +1,5 @@
+"""``python -m epicycle.cli``."""
+
+from . import main
+
+main()

@@ -1,0 +1,96 @@
+"""Looking at a night and steering it: both through its record alone."""
+
+import getpass
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..protocols.errors import BadInput
+from .terminal import Record, console, record_of
+
+
+def status(record: Record) -> None:
+    """Say what is going on; read-only, safe beside a running night."""
+    from ..db.connection import open_reader
+    from ..web.live import status_text
+
+    reader = open_reader(record_of(record))
+    try:
+        console.print(status_text(reader))
+    finally:
+        reader.dispose()
+
+
+def stop(record: Record) -> None:
+    """Ask a running night to stop at the next boundary; the microscope is parked, the night can be resumed."""
+    tell(record_of(record), "stop", {})
+
+
+def pause(record: Record) -> None:
+    """Ask a running night to pause at the next boundary; resume goes on."""
+    tell(record_of(record), "pause", {})
+
+
+def ask_night(
+    record: Record,
+    verb: Annotated[str, typer.Argument(help="skip-square, skip-grid, add-target, remove-target, change …")],
+    args: Annotated[list[str] | None, typer.Argument(help="key=value, values as JSON")] = None,
+) -> None:
+    """Ask anything else of a running night, e.g. ``ask DB skip-grid slot=3`` or ``ask DB change path=… value=…``."""
+    tell(record_of(record), verb, dict(_pair(text) for text in args or ()))
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise BadInput(f"{text} is not of the form key=value")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def tell(record: Path, verb: str, args: dict[str, Any]) -> None:
+    """Write a command into the record of a night."""
+    from ..db.asking import ask
+
+    number = ask(
+        record,
+        verb,
+        args,
+        asked_by=getpass.getuser(),
+        asked_at=datetime.now(UTC),
+        idempotency_key=uuid.uuid4().hex,
+    )
+    if not is_running(record):
+        console.print(f"{verb} is written down (command {number}), but no night runs; it is heeded at the next resume")
+    else:
+        console.print(f"{verb} asked (command {number}); it is heeded at the next boundary, see `epicycle status`")
+
+
+def report(
+    record: Record,
+    out: Annotated[Path | None, typer.Option(help="HTML file; report.html beside the record by default.")] = None,
+) -> None:
+    """Write the self-contained HTML report; works half-way through a night too."""
+    from ..web.report import render_report
+
+    record = record_of(record)
+    console.print(str(render_report(record, out or record.parent / "report.html")), soft_wrap=True, markup=False)
+
+
+def is_running(record: Path) -> bool:
+    """Whether a process is at work on this night."""
+    from ..db.connection import open_reader
+    from ..db.lease import holder
+
+    reader = open_reader(record)
+    try:
+        who = holder(reader)
+        return who is not None and who.alive is not False
+    finally:
+        reader.dispose()
