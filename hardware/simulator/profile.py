@@ -82,6 +82,12 @@ class OpticsNumbers(Frozen):
     beam_decay_per_h: float = Field(ge=0, description="Fraction of the beam current lost each hour.")
     flash_every_h: float = Field(gt=0, description="The emitter is renewed so often.")
     vignetting: float = Field(ge=0, lt=1, description="Fraction of light lost at the rim of the illuminated disc.")
+    beam_centre_error: float = Field(
+        ge=0, lt=0.5, description="Standard deviation per axis of the beam's middle from the image's, of its radius."
+    )
+    survey_convergence_mrad: float = Field(
+        ge=0, description="Spread of the beam's directions at survey levels; with the defocus it blurs."
+    )
 
 
 class Matter(Frozen):
@@ -90,6 +96,9 @@ class Matter(Frozen):
     ice_path_nm: float = Field(gt=0)
     carbon_path_nm: float = Field(gt=0)
     gold_path_nm: float = Field(gt=0)
+    ice_inelastic_path_nm: float = Field(gt=0, description="What the slit of a filter takes besides, where it is in.")
+    carbon_inelastic_path_nm: float = Field(gt=0)
+    gold_inelastic_path_nm: float = Field(gt=0)
 
 
 class Camera(Frozen):
@@ -99,8 +108,19 @@ class Camera(Frozen):
     read_noise_counts: float = Field(ge=0, description="At levels taken in linear mode; 0 for a counting camera.")
     dark_e_per_px: float = Field(ge=0, description="Counts that come without a beam, as electrons per pixel and image.")
     glow: float = Field(ge=0, lt=0.5, description="Fraction of the light that the camera spreads wide.")
-    blur_px: float = Field(ge=0, description="Standard deviation of the point spread.")
-    hot_pixels: float = Field(ge=0, lt=0.01, description="Fraction of pixels that are far too bright.")
+    blur_px: float = Field(ge=0, description="Standard deviation of the point spread, before electrons are counted.")
+    spread_px: float = Field(
+        ge=0, description="Standard deviation of the light's spread from each electron, which colours the noise too."
+    )
+    gain_error: float = Field(
+        ge=0, lt=0.5, description="What gain correction leaves, pixel by pixel: standard deviation, unbinned, a fraction."
+    )
+    gain_wide_error: float = Field(ge=0, lt=0.5, description="The same over large parts of the camera.")
+    hot_pixels: float = Field(ge=0, lt=0.01, description="Fraction of the sensor's pixels that are far too bright.")
+    hot_counts_per_s: float = Field(ge=0, description="What a typical one of them adds.")
+    dead_pixels: float = Field(ge=0, lt=0.01, description="Fraction of the sensor's pixels that see nothing.")
+    xrays_per_s: float = Field(ge=0, description="X-rays and cosmic rays that strike the sensor.")
+    xray_counts: float = Field(ge=0, description="What one of them leaves, on average.")
 
 
 class Dewars(Frozen):
@@ -151,6 +171,10 @@ class LevelOptics(Frozen):
     preset: Preset
     rotation_deg: float = Field(description="From the stage's x axis to the image's columns.")
     offset_um: tuple[float, float] = Field(default=(0.0, 0.0), description="What the centre shows off the axis.")
+    distortion_radial: float = Field(
+        gt=-0.1, lt=0.1, description="How much further out a corner is drawn than it should (pincushion; barrel < 0)."
+    )
+    distortion_spiral: float = Field(gt=-0.1, lt=0.1, description="How far a corner is turned, in radians.")
 
 
 class Profile(Frozen):
