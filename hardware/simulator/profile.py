@@ -49,6 +49,12 @@ class StageNumbers(Frozen):
     long_move_um: float = Field(gt=0, description="Distance over which that error is forgotten for a new one.")
     backlash_um: float = Field(ge=0, description="What is left of the backlash after correction, along the move.")
     same_place_um: float = Field(ge=0, description="A smaller move is none.")
+    play_um: float = Field(ge=0, description="Play of the drives per axis; a move not corrected lags by half of it.")
+    backlash_step_um: float = Field(
+        ge=0, description="Every move ends with one of this length upwards per axis, which takes up the play; 0: none."
+    )
+    z_error_um: float = Field(ge=0, description="Standard deviation of the height at the end of a move.")
+    tilt_wander_um: float = Field(ge=0, description="Standard deviation per axis of what a tilt moves sideways besides.")
     reading_noise_um: float = Field(ge=0)
     drift_a_per_s: tuple[float, float] = Field(description="Least and most drift at the end of a move.")
     drift_tau_s: tuple[float, float] = Field(description="Least and most decay time of the drift.")
@@ -73,6 +79,10 @@ class OpticsNumbers(Frozen):
     image_shift_limit_um: float = Field(gt=0)
     image_shift_scale_error: float = Field(ge=0, description="Standard deviation, as a fraction.")
     image_shift_rotation_error_deg: float = Field(ge=0)
+    image_shift_wander: float = Field(
+        ge=0, description="Standard deviation of what the image shift's calibration drifts by, as a fraction."
+    )
+    image_shift_wander_h: float = Field(gt=0, description="Hours over which that drift is alike.")
     scale_error: float = Field(ge=0, description="Standard deviation of pixel sizes from nominal, as a fraction.")
     rotation_error_deg: float = Field(ge=0, description="Standard deviation of image rotations from nominal.")
     astigmatism_a: float = Field(ge=0, description="Typical difference of the two defoci.")
@@ -80,7 +90,12 @@ class OpticsNumbers(Frozen):
     source_b_a2: float = Field(ge=0, description="Envelope exp(-B k²/4) of source, lenses and camera together.")
     energy_filter: bool
     beam_decay_per_h: float = Field(ge=0, description="Fraction of the beam current lost each hour.")
-    flash_every_h: float = Field(gt=0, description="The emitter is renewed so often.")
+    flash_every_h: float = Field(
+        gt=0, description="The cold emitter is flashed when the last time is so long ago; a refill after half of it too."
+    )
+    zero_loss_drift_ev_per_h: float = Field(ge=0, description="How fast the zero-loss peak leaves the slit's middle.")
+    zero_loss_error_ev: float = Field(ge=0, description="Standard deviation of what centring the peak leaves.")
+    zero_loss_width_ev: float = Field(gt=0, description="Full width of the zero-loss peak at half its height.")
     vignetting: float = Field(ge=0, lt=1, description="Fraction of light lost at the rim of the illuminated disc.")
     beam_centre_error: float = Field(
         ge=0, lt=0.5, description="Standard deviation per axis of the beam's middle from the image's, of its radius."
@@ -104,6 +119,8 @@ class Matter(Frozen):
 class Camera(Frozen):
     """The detector."""
 
+    rows_px: int = Field(ge=16, description="Rows of the detector, unbinned.")
+    cols_px: int = Field(ge=16, description="Columns of the detector, unbinned.")
     counts_per_electron: float = Field(gt=0)
     read_noise_counts: float = Field(ge=0, description="At levels taken in linear mode; 0 for a counting camera.")
     dark_e_per_px: float = Field(ge=0, description="Counts that come without a beam, as electrons per pixel and image.")
@@ -134,12 +151,26 @@ class Dewars(Frozen):
     drift_a_per_s: float = Field(ge=0, description="While filling.")
 
 
-class Focusing(Frozen):
-    """Automatic procedures and how well they do."""
+class Pump(Frozen):
+    """Cycles of the buffer tank's pump, which shake as fills do."""
 
-    tilt_error_um: float = Field(ge=0, description="Standard deviation of eucentric height by tilting.")
+    every_h: float = Field(gt=0)
+    cycle: Duration
+    settle_s: float = Field(ge=0, description="The specimen shakes for so long after a cycle.")
+    drift_a_per_s: float = Field(ge=0, description="While pumping.")
+
+
+class Focusing(Frozen):
+    """Automatic procedures: how they are done on images, and how well they do where no image is rendered."""
+
+    height_tilts_deg: tuple[float, float] = Field(description="Tilts to either side, coarse and fine.")
+    beam_tilts_mrad: tuple[float, float] = Field(description="Beam tilts to either side for focusing, coarse and fine.")
+    beam_tilt_error: float = Field(ge=0, description="Standard deviation of the beam tilt's scale, as a fraction.")
+    tilt_error_um: float = Field(
+        ge=0, description="Standard deviation of eucentric height by tilting where no image is rendered."
+    )
     focus_height_error_um: float = Field(ge=0, description="The same by focus.")
-    autofocus_error_um: float = Field(ge=0)
+    autofocus_error_um: float = Field(ge=0, description="The same of the defocus after autofocus.")
     autofocus_dose_e_per_a2: float = Field(ge=0)
     autofocus_range_um: float = Field(gt=0, description="A specimen further from focus than this is not found.")
     thickest_nm: float = Field(gt=0, description="Ice thicker than this gives no signal to focus on.")
@@ -153,6 +184,8 @@ class Times(Frozen):
     unload: Duration
     stage_move: Duration
     stage_um_per_s: float = Field(gt=0)
+    stage_um_per_s2: float = Field(gt=0, description="How fast the stage comes to that speed, and to rest again.")
+    stage_z_um_per_s: float = Field(gt=0)
     tilt_deg_per_s: float = Field(gt=0)
     preset: Duration
     image_shift: Duration
@@ -163,6 +196,9 @@ class Times(Frozen):
     drift_reading: Duration
     zero_loss: Duration
     valve: Duration
+    flash: Duration
+    quick_share: float = Field(ge=0, lt=1, description="Share of exposures right after another that go quicker.")
+    quick_saves_s: float = Field(ge=0, description="By how much.")
 
 
 class LevelOptics(Frozen):
@@ -188,6 +224,7 @@ class Profile(Frozen):
     matter: Matter
     camera: Camera
     dewars: Dewars
+    pump: Pump
     focusing: Focusing
     times: Times
     levels: dict[Level, LevelOptics]
