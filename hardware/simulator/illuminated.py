@@ -26,19 +26,28 @@ def layers_seen(instrument: Instrument, view: View, marks: Sequence[Stain]) -> L
     return lay_out(world, view, seen)
 
 
-def matter_of(instrument: Instrument) -> tuple[Paths, bool]:
-    """Say how ice and film hold electrons back, and whether the film is gold."""
+def matter_of(instrument: Instrument, preset: Preset | None = None) -> tuple[Paths, bool]:
+    """Say how ice and film hold electrons back, and whether the film is gold.
+
+    The aperture takes what is scattered far; with the slit of a filter in, what has lost energy is gone too.
+    """
     matter, world = instrument.profile.matter, instrument.world
     gold = world is not None and world.film.gold
-    return Paths(matter.ice_path_nm, matter.gold_path_nm if gold else matter.carbon_path_nm), gold
+    ice, film = 1 / matter.ice_path_nm, 1 / (matter.gold_path_nm if gold else matter.carbon_path_nm)
+    if preset is not None and preset.slit_ev is not None and instrument.profile.optics.energy_filter:
+        ice += 1 / matter.ice_inelastic_path_nm
+        film += 1 / (matter.gold_inelastic_path_nm if gold else matter.carbon_inelastic_path_nm)
+    return Paths(1 / ice, 1 / film), gold
 
 
 def light_of(instrument: Instrument, preset: Preset, at: datetime) -> Light:
     """Say how an image with this preset is lit."""
     pixel_a, _ = instrument.true_level(preset)
+    radius_px = preset.beam_diameter_um / 2 / (pixel_a * 1e-4)
+    row, col = instrument.beam_offset(preset) * radius_px
     return Light(
         electrons=preset.dose_e_per_a2 * pixel_a**2 * instrument.beam(at),
-        centre_px=((preset.rows_px - 1) / 2, (preset.cols_px - 1) / 2),
-        radius_px=preset.beam_diameter_um / 2 / (pixel_a * 1e-4),
+        centre_px=((preset.rows_px - 1) / 2 + row, (preset.cols_px - 1) / 2 + col),
+        radius_px=radius_px,
         vignetting=instrument.profile.optics.vignetting,
     )

@@ -15,6 +15,7 @@ from ..clock import Clock
 from ..records import Affine, Vacuum
 from .cassette_world import GridSpec
 from .cells import Floats, key, normal, uniform
+from .distortion import Distortion
 from .memory import Dose, Memory
 from .profile import Duration, Profile
 from .specimen import Stain, View
@@ -92,6 +93,16 @@ class Instrument:
         """How the grid on the stage lies; a new load gives a new answer."""
         slot = self.state.on_stage or 0
         return seating_of(self.profile, self.seed, slot, self.state.loads.get(slot, 0))
+
+    @cached_property
+    def sensor_key(self) -> int:
+        """Name of the camera's sensor, from which its faults follow."""
+        return key("sensor", self.seed)
+
+    def beam_offset(self, preset: Preset) -> Floats:
+        """Give how far the beam's middle lies from the image's, (row, col), as a fraction of the beam's radius."""
+        draws = normal(self._own, f"beam centre {preset.level}", np.arange(2))
+        return self.profile.optics.beam_centre_error * draws
 
     @cached_property
     def shift_matrix(self) -> Floats:
@@ -176,7 +187,11 @@ class Instrument:
         turned = np.array([[c, s], [-s, c]]) @ linear
         middle = np.array([(preset.rows_px - 1) / 2, (preset.cols_px - 1) / 2])
         start = self.to_grid(self.looked_at(at, preset)) - turned @ middle
-        return View(np.column_stack([turned, start]), preset.rows_px, preset.cols_px)
+        level = self.profile.levels[preset.level]
+        bent = None
+        if level.distortion_radial or level.distortion_spiral:
+            bent = Distortion(level.distortion_radial, level.distortion_spiral, preset.rows_px, preset.cols_px)
+        return View(np.column_stack([turned, start]), preset.rows_px, preset.cols_px, bent)
 
     def nominal(self, preset: Preset) -> Affine:
         """Give the affine from pixels to stage µm as the instrument believes it."""

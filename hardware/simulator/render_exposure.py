@@ -15,8 +15,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from .detector import poisson
 from .lens import Aberrations
-from .render_survey import poisson
 from .specimen import Layer
 
 ICE_POWER, FILM_POWER = 3.0e-4, 1.5e-3

@@ -1,19 +1,20 @@
-"""Images of atlas, square and hole level: what the specimen lets through, the lens blurs, and the camera counts."""
+"""Images of atlas, square and hole level: what the specimen lets through and the lens makes of it."""
 
 import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from .cells import Floats
 from .lens import phase_per_nm, wavelength_a
-from .profile import Camera
 from .specimen import Layer, Layers
 
 BAR_TRANSMISSION = 0.002
-CONVERGENCE_RAD = 1e-4
-"""Spread of the beam's directions at low magnification; with the defocus it blurs. Assumed."""
+"""What comes through the bars; assumed."""
+
+LEAST_PX = 0.25
+"""Blur narrower than this does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +47,69 @@ class Light:
     vignetting: float
 
 
+@dataclass(frozen=True, slots=True)
+class Blur:
+    """What blurs an image before it is counted, all in pixels.
+
+    Attributes
+    ----------
+    camera_px
+        Standard deviation of the camera's point spread.
+    defocus_px
+        Standard deviation of the blur by defocus, of either sign, on nodes over the image (n, m).
+    movement_px
+        Way of the specimen during the exposure, (row, col).
+    shaking_px
+        Standard deviation of its trembling.
+    """
+
+    camera_px: float
+    defocus_px: Layer
+    movement_px: Floats
+    shaking_px: float = 0.0
+
+
 def transmitted(
-    layers: Layers, paths: Paths, gold: bool, defocus_um: float, pixel_um: float, voltage_kv: float
+    layers: Layers, paths: Paths, gold: bool, defocus_um: Layer | float, pixel_um: float, voltage_kv: float
 ) -> Layer:
     """Give the fraction of electrons that each pixel lets through, with the fringes that defocus puts at edges.
 
-    The fringes follow the transport of intensity to first order: ``1 + (λ Δf / 2π) ∇²φ``.
+    The fringes follow the transport of intensity to first order: ``1 + (λ Δf / 2π) ∇²φ``; ``defocus_um`` may be given
+    on nodes over the image.
     """
     through = np.exp(layers.ice_nm * np.float32(-1 / paths.ice_nm) + layers.film_nm * np.float32(-1 / paths.film_nm))
-    strength = wavelength_a(voltage_kv) * 1e-4 * -defocus_um / (2 * math.pi) / pixel_um**2
-    if abs(strength) > 2e-3:
+    defocus = np.atleast_2d(np.asarray(defocus_um, np.float32))
+    strength = defocus * np.float32(-wavelength_a(voltage_kv) * 1e-4 / (2 * math.pi) / pixel_um**2)
+    if float(np.abs(strength).max()) > 2e-3:
         film = phase_per_nm(voltage_kv, "gold" if gold else "carbon")
         # Of the wave behind a heavy film little is coherent enough to interfere.
         coherent = np.exp(layers.film_nm * np.float32(-1.5 / paths.film_nm))
         phase = layers.ice_nm * np.float32(phase_per_nm(voltage_kv, "ice"))
         phase += layers.film_nm * coherent * np.float32(film)
-        width = max(0.7, 0.4 * math.sqrt(wavelength_a(voltage_kv) * 1e-4 * abs(defocus_um)) / pixel_um)
+        far = float(np.abs(defocus).max())
+        width = max(0.7, 0.4 * math.sqrt(wavelength_a(voltage_kv) * 1e-4 * far) / pixel_um)
         phase = np.asarray(cv2.GaussianBlur(phase, (0, 0), width), np.float32)
-        fringes = cv2.Laplacian(phase, cv2.CV_32F, scale=strength)
+        scale = float(strength.flat[0]) if strength.size == 1 else 1.0
+        fringes = np.asarray(cv2.Laplacian(phase, cv2.CV_32F, scale=scale), np.float32)
+        if strength.size > 1:
+            fringes *= over(strength, fringes.shape)
         through *= np.clip(fringes + np.float32(1), 0.4, 1.5, out=fringes)
     through *= layers.free
     through += BAR_TRANSMISSION
     return np.asarray(through)
 
 
-def blur_px(camera: Camera, defocus_um: float, pixel_um: float) -> float:
-    """Width of the blur by camera and defocus, in pixels."""
-    return math.hypot(camera.blur_px, CONVERGENCE_RAD * abs(defocus_um) / pixel_um)
+def over(nodes: Layer, shape: tuple[int, ...]) -> Layer:
+    """Interpolate nodes, the first and last of which lie in the middles of the outermost pixels, to all pixels."""
+    rows, cols = shape[:2]
+    down, across = (nodes.shape[0] - 1) / max(rows - 1, 1), (nodes.shape[1] - 1) / max(cols - 1, 1)
+    matrix = np.array([[across, 0, 0], [0, down, 0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(nodes, matrix, (cols, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def lit(through: Layer, light: Light, camera: Camera, blur: float) -> Layer:
-    """Turn transmission into expected electrons per pixel: beam profile, blur, and the glow of the camera."""
+def lit(through: Layer, light: Light, blur: Blur) -> Layer:
+    """Turn transmission into expected electrons per pixel: beam profile and blur."""
     rows = np.arange(through.shape[0], dtype=np.float32)[:, None] - np.float32(light.centre_px[0])
     cols = np.arange(through.shape[1], dtype=np.float32)[None, :] - np.float32(light.centre_px[1])
     out = (rows * rows + cols * cols) * np.float32(1 / light.radius_px**2)
@@ -85,38 +118,58 @@ def lit(through: Layer, light: Light, camera: Camera, blur: float) -> Layer:
         beam *= np.clip((1 - out) * 25, 0, 1)
     beam *= np.float32(light.electrons)
     beam *= through
-    if blur > 0.2:
-        beam = np.asarray(cv2.GaussianBlur(beam, (0, 0), blur), np.float32)
-    if camera.glow > 0:
-        small = cv2.resize(
-            beam, (max(beam.shape[1] // 16, 2), max(beam.shape[0] // 16, 2)), interpolation=cv2.INTER_AREA
-        )
-        wide = cv2.GaussianBlur(small, (0, 0), max(small.shape) / 14)
-        beam *= np.float32(1 - camera.glow)
-        beam += np.float32(camera.glow) * cv2.resize(wide, beam.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(beam)
+    return moved(blurred(beam, blur), blur.movement_px)
 
 
-def counted(electrons: Layer, camera: Camera, rng: np.random.Generator) -> NDArray[np.int16]:
-    """Let a camera in linear mode count: shot noise, gain, read noise, hot pixels."""
-    counts = poisson(electrons + np.float32(camera.dark_e_per_px), rng)
-    counts *= np.float32(camera.counts_per_electron)
-    if camera.read_noise_counts > 0:
-        counts += np.float32(camera.read_noise_counts) * rng.standard_normal(counts.shape, dtype=np.float32)
-    hot = int(rng.poisson(camera.hot_pixels * counts.size))
-    if hot:
-        counts.flat[rng.integers(0, counts.size, hot)] = 4.0 * float(counts.max()) + 50.0
-    np.clip(counts, -32768, 32767, out=counts)
-    return np.rint(counts, out=counts).astype(np.int16)
+def blurred(image: Layer, blur: Blur) -> Layer:
+    """Blur by camera, shaking and defocus; where the focus varies, between its sharpest and its most blurred."""
+    fixed = blur.camera_px**2 + blur.shaking_px**2
+    square = blur.defocus_px**2 + np.float32(fixed)
+    least, most = float(square.min()), float(square.max())
+    sharp = _gaussian(image, math.sqrt(least))
+    if most - least < LEAST_PX**2:
+        return sharp
+    # Between two Gaussians their mixture has the right variance.
+    soft = _gaussian(image, math.sqrt(most))
+    soft -= sharp
+    soft *= over((square - np.float32(least)) / np.float32(most - least), image.shape)
+    soft += sharp
+    return soft
 
 
-def poisson(mean: Layer, rng: np.random.Generator) -> Layer:
-    """Draw Poisson numbers by the Cornish-Fisher expansion: nearly right down to one count, and much faster."""
-    normal = rng.standard_normal(mean.shape, dtype=np.float32)
-    drawn = np.sqrt(np.maximum(mean, 0)) * normal
-    drawn += mean
-    normal *= normal
-    normal -= 1
-    drawn += normal * np.float32(1 / 6)
-    np.rint(drawn, out=drawn)
-    return np.asarray(np.maximum(drawn, 0, out=drawn))
+def moved(image: Layer, way_px: Floats) -> Layer:
+    """Smear an image along a straight way (row, col)."""
+    length = float(np.hypot(*way_px))
+    if length < LEAST_PX:
+        return image
+    # The way is cut into steps of a quarter pixel, each shared between the four pixels around it.
+    half = math.ceil(length / 2) + 1
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    steps = math.ceil(4 * length) + 1
+    at = half + np.outer(np.linspace(-0.5, 0.5, steps), way_px)
+    low = np.floor(at).astype(np.int64)
+    part = at - low
+    for down in (0, 1):
+        for right in (0, 1):
+            share = np.abs(1 - down - part[:, 0]) * np.abs(1 - right - part[:, 1]) / steps
+            np.add.at(kernel, (low[:, 0] + down, low[:, 1] + right), share.astype(np.float32))
+    return np.asarray(cv2.filter2D(image, cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE))
+
+
+def glowing(electrons: Layer, glow: float) -> Layer:
+    """Spread a fraction of the light wide, as cameras and scattering in the column do."""
+    if glow <= 0:
+        return electrons
+    size = (max(electrons.shape[1] // 16, 2), max(electrons.shape[0] // 16, 2))
+    small = cv2.resize(electrons, size, interpolation=cv2.INTER_AREA)
+    wide = cv2.GaussianBlur(small, (0, 0), max(small.shape) / 14)
+    spread = np.asarray(cv2.resize(wide, electrons.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    spread *= np.float32(glow)
+    spread += electrons * np.float32(1 - glow)
+    return spread
+
+
+def _gaussian(image: Layer, width_px: float) -> Layer:
+    if width_px < LEAST_PX:
+        return image.copy()
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), width_px), np.float32)

@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 
 from .cells import Floats, field
 from .defects import Tear
+from .distortion import Distortion
 from .film import RIM_UM
+from .opened import open_band, table_of
 from .openings import Holes, SquareKind, SquaresAt
-from .world import DIP_NM, GridWorld
+from .world import GridWorld
 
 Layer = NDArray[np.float32]
 
 NODES_UM = 0.8
 """Distance of the coarse nodes."""
-RIM_UM_WIDE, RIM_EXCESS = 0.035, 0.8
-"""Width of the thicker rim of a hole and how much thicker it is; assumed."""
-
 BAND = 32
 """Rows worked on at once."""
 
@@ -35,11 +34,15 @@ LACEY_UM, LACEY_WIDTH = 3.5, 0.22
 
 @dataclass(frozen=True)
 class View:
-    """Pixels and where they lie: ``to_grid`` (2, 3) takes (row, col, 1) to µm in the grid's frame."""
+    """Pixels and where they lie: ``to_grid`` (2, 3) takes (row, col, 1) to µm in the grid's frame.
+
+    With a distortion that holds near the middle only; `pixels_of` and `places_of` know of it, the lay-out is straight.
+    """
 
     to_grid: Floats
     rows: int
     cols: int
+    distortion: Distortion | None = None
 
     @cached_property
     def pixel_um(self) -> float:
@@ -58,9 +61,23 @@ class View:
         a = self.to_grid
         return a[0, 0] * rows + a[0, 1] * cols + a[0, 2], a[1, 0] * rows + a[1, 1] * cols + a[1, 2]
 
+    def straightened(self) -> "View":
+        """Give the view without distortion that holds all of this one, larger by a margin on each side."""
+        if self.distortion is None:
+            return self
+        margin = self.distortion.margin_px
+        first = self.to_grid @ np.array([-margin, -margin, 1.0])
+        return View(np.column_stack([self.to_grid[:, :2], first]), self.rows + 2 * margin, self.cols + 2 * margin)
+
     def pixels_of(self, places: Floats) -> Floats:
         """Give (row, col) of places (..., 2) in the grid's frame."""
-        return np.asarray((places - self.to_grid[:, 2]) @ self._from_grid)
+        straight = np.asarray((places - self.to_grid[:, 2]) @ self._from_grid)
+        return straight if self.distortion is None else self.distortion.drawn(straight)
+
+    def places_of(self, pixels: Floats) -> Floats:
+        """Give the places (..., 2) in the grid's frame of pixels (row, col); inverts `pixels_of`."""
+        straight = pixels if self.distortion is None else self.distortion.straight(pixels)
+        return np.asarray(straight @ self.to_grid[:, :2].T + self.to_grid[:, 2])
 
     @cached_property
     def _from_grid(self) -> Floats:
@@ -152,10 +169,7 @@ def _open_holes(world: GridWorld, view: View, ice: Layer, film: Layer) -> None:
     lattice = world.film
     first, second = _spanned(world, view.corners, 1)
     a, b = np.mgrid[first[0] : first[1], second[0] : second[1]]
-    holes = world.holes(a, b)
-    off_x = holes.x_um - (lattice.origin_um[0] + lattice.basis_um[0, 0] * a + lattice.basis_um[0, 1] * b)
-    off_y = holes.y_um - (lattice.origin_um[1] + lattice.basis_um[1, 0] * a + lattice.basis_um[1, 1] * b)
-    table = np.stack([off_x, off_y, holes.radius_um, holes.factor], axis=-1).astype(np.float32)
+    table = table_of(lattice, world.holes(a, b))
     # Indices are affine in (row, col).
     inverse = np.linalg.inv(lattice.basis_um)
     index = np.column_stack([inverse @ view.to_grid[:, :2], inverse @ (view.to_grid[:, 2] - lattice.origin_um)])
@@ -164,52 +178,7 @@ def _open_holes(world: GridWorld, view: View, ice: Layer, film: Layer) -> None:
         rows = slice(top, min(top + BAND, view.rows))
         shifted = index.copy()
         shifted[:, 2] += index[:, 0] * top
-        _open_band(world, table, shifted, view.pixel_um, ice[rows], film[rows])
-
-
-def _open_band(world: GridWorld, table: Layer, index: Floats, pixel_um: float, ice: Layer, film: Layer) -> None:
-    """Open the holes in a few rows, few enough to stay in the processor's cache.
-
-    ``index`` (2, 3) takes (row, col, 1) to the row and column of ``table``, which holds offset, radius and ice factor
-    of each hole.
-    """
-    # OpenCV wants (x, y) = (column, row) on both sides.
-    matrix = np.array([[index[1, 1], index[1, 0], index[1, 2]], [index[0, 1], index[0, 0], index[0, 2]]])
-    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    own = cv2.warpAffine(table, matrix, ice.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    rows = np.arange(ice.shape[0], dtype=np.float32)[:, None]
-    cols = np.arange(ice.shape[1], dtype=np.float32)[None, :]
-    (ur, uc, u0), (vr, vc, v0) = index.astype(np.float32)
-    u = (ur * rows + u0) + uc * cols
-    v = (vr * rows + v0) + vc * cols
-    u -= np.floor(u + np.float32(0.5))
-    v -= np.floor(v + np.float32(0.5))
-    (xu, xv), (yu, yv) = world.film.basis_um.astype(np.float32)
-    square = (xu * u + xv * v - own[..., 0]) ** 2
-    square += (yu * u + yv * v - own[..., 1]) ** 2
-    radius = own[..., 2]
-    inside = radius - np.sqrt(square)
-    # Holes have a rim where the film is thicker; it shows as the dark ring around them.
-    rim = np.abs(inside + np.float32(RIM_UM_WIDE))
-    rim *= np.float32(-RIM_EXCESS / max(RIM_UM_WIDE, pixel_um))
-    rim += np.float32(RIM_EXCESS)
-    np.maximum(rim, 0, out=rim)
-    inside *= np.float32(1 / pixel_um)
-    inside += np.float32(0.5)
-    np.clip(inside, 0, 1, out=inside)
-    square /= radius * radius
-    np.minimum(square, 1, out=square)
-    square *= np.float32(world.lens)
-    square += np.float32(1 - world.lens)
-    square *= own[..., 3]
-    # What a hole holds less than the film beside it: some nm at most, or all where it is empty.
-    less = ice - ice * square
-    np.minimum(less, np.where(own[..., 3] > 0, np.float32(DIP_NM), np.float32(np.inf)), out=less)
-    less *= inside
-    ice -= less
-    rim -= inside
-    rim += 1
-    film *= np.maximum(rim, 0, out=rim)
+        open_band(world.film, table, shifted, view.pixel_um, ice[rows], film[rows])
 
 
 def _draw_defects(world: GridWorld, view: View, ice: Layer, film: Layer) -> None:
