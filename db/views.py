@@ -6,6 +6,7 @@ over several of them, a connection; each is a few queries, however long the nigh
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, SelectBase, Subquery, and_, func, or_, select, true
@@ -81,6 +82,7 @@ __all__ = [
     "images",
     "night_status",
     "rank",
+    "reloads_of",
     "remarks",
     "squares_of",
     "timeline",
@@ -248,6 +250,13 @@ def timeline(reader: Reader, grid_id: int | None = None) -> list[StepView]:
     query = query.where(true() if grid_id is None else Step.grid_id == grid_id)
     with connected(reader) as connection:
         return rows(connection, StepView, query.order_by(Step.started_at, Step.key))
+
+
+def reloads_of(reader: Reader, grid_id: int) -> tuple[datetime, ...]:
+    """Give the times at which a grid was loaded again: images taken later show it lying otherwise."""
+    query = select(Step.started_at).where(Step.kind == "load", Step.grid_id == grid_id).order_by(Step.started_at)
+    with connected(reader) as connection:
+        return tuple(connection.scalars(query))[1:]
 
 
 def _within(grid_id: int | None, square_id: int | None) -> ColumnElement[bool]:

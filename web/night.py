@@ -111,7 +111,7 @@ def whole_night(reader: Engine) -> WholeNight:
             GridNight(
                 ranked,
                 views.atlas_of(connection, ranked.grid.id),
-                _reloads(steps, ranked.grid.id),
+                views.reloads_of(connection, ranked.grid.id),
                 tuple(squares[ranked.grid.id]),
                 tuple(d for d in decisions if _about(d, ranked.grid.id, squares)),
                 tuple(fault for fault in faults if fault.grid_id == ranked.grid.id),
@@ -145,11 +145,6 @@ def _by(rows: Iterable[T], name: str) -> Mapping[int, list[T]]:
     for row in rows:
         shelves[getattr(row, name)].append(row)
     return shelves
-
-
-def _reloads(steps: Sequence[StepView], grid_id: int) -> tuple[datetime, ...]:
-    loads = sorted(step.started_at for step in steps if step.kind == "load" and step.grid_id == grid_id)
-    return tuple(loads[1:])
 
 
 def _about(decision: DecisionView, grid_id: int, squares: Mapping[int, Sequence[SquareNight]]) -> bool:

@@ -131,3 +131,9 @@ def test_what_is_well_ends_well(tmp_path: Path) -> None:
     assert fit.returncode == 0, fit.stdout
     assert "plug-ins" in fit.stdout
     assert epicycle("--version").stdout.startswith("epicycle ")
+
+
+def test_an_export_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    refused("export", tmp_path, "--to", "xlsx", "--out", tmp_path / "o", says="csv, parquet, json, star, coco")
+    refused("export", tmp_path, "--to", "csv", "--out", tmp_path / "o", says="night.db")
+    assert not (tmp_path / "o").exists()

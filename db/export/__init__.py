@@ -1,0 +1,1 @@
+"""The record in the formats that other programs read."""
