@@ -39,7 +39,7 @@ def movie(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[
         thickness_nm=float((layers.ice_nm + layers.film_nm).mean()),
     )
     optics = _aberrations(instrument, preset, at)
-    envelope = instrument.profile.optics.source_b_a2 + (world.spec.b_a2 if world else 0.0)
+    envelope = instrument.profile.optics.vibration_b_a2 + (world.spec.b_a2 if world else 0.0)
     pixel_a = view.pixel_um * 1e4
     spectrum = render_exposure.exit_spectrum(scene, optics, envelope, shape, pixel_a, rng)
     path = path_px(instrument, preset, at, pixel_a, rng)
@@ -75,7 +75,7 @@ def path_px(
 ) -> NDArray[np.float64]:
     """Follow the specimen over the frames' edges, in pixels: the beam's doing, the stage's drift, a fill's shaking."""
     path = render_exposure.induced_path_px(preset.frames, preset.dose_e_per_a2, pixel_a, rng)
-    state, dewars = instrument.state, instrument.profile.dewars
+    state = instrument.state
     times = np.linspace(0, preset.exposure_s, preset.frames + 1)
     since = 0.0 if state.moved_at is None else (at - state.moved_at).total_seconds()
     tau = state.drift_tau_s
@@ -84,7 +84,8 @@ def path_px(
     _, rotation = instrument.true_level(preset)
     turn = state.drift_turn_rad - math.radians(rotation)
     path += np.outer(carried / pixel_a, [math.sin(turn), math.cos(turn)])
-    if instrument.filling(at):
-        shaken = rng.standard_normal(path.shape) * dewars.drift_a_per_s * preset.exposure_s / preset.frames / pixel_a
+    shaking = instrument.shaking_a_per_s(at)
+    if shaking > 0.0:
+        shaken = rng.standard_normal(path.shape) * shaking * preset.exposure_s / preset.frames / pixel_a
         path += np.cumsum(shaken, axis=0)
     return path

@@ -87,7 +87,21 @@ class OpticsNumbers(Frozen):
     rotation_error_deg: float = Field(ge=0, description="Standard deviation of image rotations from nominal.")
     astigmatism_a: float = Field(ge=0, description="Typical difference of the two defoci.")
     defocus_drift_um_per_h: float = Field(ge=0)
-    source_b_a2: float = Field(ge=0, description="Envelope exp(-B k²/4) of source, lenses and camera together.")
+    phase_shift_deg: float = Field(ge=0, lt=180, description="What a phase plate adds; 0 without one.")
+    cc_mm: float = Field(ge=0, description="Chromatic aberration.")
+    energy_spread_ev: float = Field(ge=0, description="Full width at half maximum of the source's energies.")
+    lens_instability_ppm: float = Field(
+        ge=0, description="High tension and lens current together, standard deviation of the relative focal length."
+    )
+    convergence_mrad: float = Field(ge=0, description="Spread of the beam's directions at exposure level, half angle.")
+    vibration_b_a2: float = Field(
+        ge=0, description="Envelope exp(-B k²/4) of vibration, charging and stray fields together."
+    )
+    shift_defocus_um_per_um: tuple[float, float] = Field(
+        description="Change of defocus with image shift along the stage's x and y."
+    )
+    shift_astigmatism_a_per_um: float = Field(ge=0, description="Astigmatism that each µm of image shift adds.")
+    shift_tilt_mrad_per_um: float = Field(ge=0, description="Beam tilt with image shift; it makes coma.")
     energy_filter: bool
     beam_decay_per_h: float = Field(ge=0, description="Fraction of the beam current lost each hour.")
     flash_every_h: float = Field(
@@ -138,6 +152,15 @@ class Camera(Frozen):
     dead_pixels: float = Field(ge=0, lt=0.01, description="Fraction of the sensor's pixels that see nothing.")
     xrays_per_s: float = Field(ge=0, description="X-rays and cosmic rays that strike the sensor.")
     xray_counts: float = Field(ge=0, description="What one of them leaves, on average.")
+    counting: bool = Field(description="Whether exposures are counted electron by electron, or integrated.")
+    mtf: tuple[tuple[float, float], ...] = Field(
+        min_length=1, description="Modulation transfer at exposure level: pairs of frequency over Nyquist's, MTF."
+    )
+    coincidence_s: float = Field(
+        ge=0,
+        lt=1,
+        description="Dead time t of a counting camera: of r electrons per pixel and s it counts r / (1 + r t).",
+    )
 
 
 class Dewars(Frozen):
@@ -237,6 +260,8 @@ class Profile(Frozen):
         missing = set(get_args(Level)) - set(self.levels)
         if missing:
             raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
+        for level in self.levels.values():
+            check_camera(level.preset, self.camera)
         bare = [name for name in _numbers(self.model_dump(exclude={"sources"})) if self.source(name) is None]
         if bare:
             raise ValueError(f"sources says nothing of {bare[0]}")
@@ -250,6 +275,16 @@ class Profile(Frozen):
             if found is not None:
                 return found
         return None
+
+
+def check_camera(preset: Preset, camera: Camera) -> None:
+    """Say so if the detector cannot take such an image; raises `BadInput`."""
+    rows, cols = preset.rows_px * preset.binning, preset.cols_px * preset.binning
+    if rows > camera.rows_px or cols > camera.cols_px:
+        raise BadInput(
+            f"the {preset.level} preset asks for {preset.rows_px} × {preset.cols_px} pixels at binning "
+            f"{preset.binning}; the camera has {camera.rows_px} × {camera.cols_px}, bin less or take fewer pixels"
+        )
 
 
 def load_profile(name_or_file: str) -> Profile:
