@@ -26,19 +26,32 @@ class GridSpec(Frozen):
     material: str = Field(default="", description="Film material if it is not the one the cassette names.")
     ice_nm: float = Field(default=38.0, ge=0, description="Median thickness of the ice in the middle of the squares.")
     ice_spread: float = Field(
-        default=0.3, ge=0, description="Its spread over the squares, as a standard deviation of ln."
+        default=0.27, ge=0, description="Its spread over the squares, as a standard deviation of ln."
     )
-    ice_spread_inside: float = Field(default=0.15, ge=0, description="Its spread within a square, likewise.")
-    ice_spread_holes: float = Field(default=0.08, ge=0, description="Its spread from hole to hole, likewise.")
+    ice_spread_inside: float = Field(default=0.2, ge=0, description="Its spread within a square, likewise.")
+    ice_spread_holes: float = Field(default=0.1, ge=0, description="Its spread from hole to hole, likewise.")
     gradient: float = Field(default=0.25, description="Blotting: change of ln thickness from the centre to the rim.")
+    lens: float = Field(default=0.32, ge=0, le=0.8, description="How much thinner a hole's ice is in its middle.")
+    lens_spread: float = Field(default=0.1, ge=0, description="Its standard deviation from hole to hole.")
+    lean: float = Field(default=0.15, ge=0, description="How far ice in a hole slopes to one side, as a fraction.")
+    collar_nm: float = Field(default=18.0, ge=0, description="Ice piled up on the film at the edges of holes.")
     meniscus_nm: float = Field(default=220.0, ge=0, description="Ice added right at the bars.")
     thick_centres: float = Field(default=0.12, ge=0, le=1, description="Fraction of squares with a thick patch.")
     empty: float = Field(default=0.03, ge=0, le=1, description="Fraction of squares that have lost their film.")
     torn: float = Field(default=0.06, ge=0, le=1, description="Fraction with a tear.")
     cracked: float = Field(default=0.05, ge=0, le=1, description="Fraction with a crack.")
     dry: float = Field(default=0.05, ge=0, le=1, description="Fraction without ice.")
-    thick: float = Field(default=0.08, ge=0, le=1, description="Fraction with ice too thick to use.")
+    thick: float = Field(default=0.06, ge=0, le=1, description="Fraction with ice too thick to use.")
+    small: float = Field(default=0.02, ge=0, le=1, description="Fraction that ice makes look small and round.")
+    crystalline: float = Field(default=0.02, ge=0, le=1, description="Fraction with crystalline ice.")
     contaminated: float = Field(default=0.06, ge=0, le=1, description="Fraction with much contamination.")
+    wrinkled: float = Field(default=0.04, ge=0, le=1, description="Fraction of squares over which the film has folded.")
+    ethane: float = Field(default=0.04, ge=0, description="Drops of frozen ethane per square.")
+    dendrites: float | None = Field(
+        default=None, ge=0, description="Fern-like growths per square; left out, as usual on this film."
+    )
+    bent_um: float = Field(default=12.0, ge=0, description="How far the grid is bent, as a deviation of height.")
+    marks: bool = Field(default=True, description="Whether the mesh has a mark at its centre and letters at the rim.")
     crystals: float = Field(default=3.0, ge=0, description="Ice crystals per ordinary square.")
     empty_holes: float = Field(default=0.02, ge=0, le=1, description="Fraction of holes without ice on good squares.")
     particles_per_um2: float = Field(default=600.0, ge=0, description="Particles in ice of ordinary thickness.")
@@ -61,8 +74,12 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "contaminated": {"ice_nm": 70.0, "contaminated": 0.75, "crystals": 30.0, "b_a2": 130.0},
     "gradient": {"ice_nm": 65.0, "gradient": 2.3, "b_a2": 110.0},
     "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 220.0},
+    "aldolase": {
+        "ice_nm": 127.0, "ice_spread": 0.58, "ice_spread_inside": 0.58, "ice_spread_holes": 0.29, "gradient": 0.1,
+        "b_a2": 130.0,
+    },
 }  # fmt: skip
-"""Kinds of grids, as differences from a good one."""
+"""Kinds of grids, as differences from a good one; `aldolase` is fitted to the recorded session of that sample."""
 
 FREQUENCY = {
     "good": 0.2, "ordinary": 0.25, "broken": 0.08, "thick-ice": 0.12,

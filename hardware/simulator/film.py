@@ -17,13 +17,21 @@ CARBON_NM, GOLD_NM = 16.0, 42.0
 RIM_UM = 1150.0
 """Radius of what the grid's ring leaves free; assumed."""
 
+COUNTS, BAR_UM = (50, 75, 100, 150, 200, 300, 400), 35.0
+"""Bars to the inch as sold, and the width of bars nobody lists, as on a 200 mesh."""
+
+MIXED_UM, MIXED_PITCH_UM = 4.0, 10.0
+MIXED = (1.0, 0.5, 1.75, 0.25, 1.25, 0.75, 1.5)
+"""Holes of the film sold as MultiA are of many sizes: a mean one, their distance, and each as a multiple; assumed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Film:
     """A support film lying on the mesh.
 
     ``basis_um`` holds the two lattice vectors as columns, in the grid's frame; ``origin_um`` is hole (0, 0). Without
-    holes ``hole_um`` is 0; ``lacey`` says that the film is a net instead.
+    holes ``hole_um`` is 0; ``lacey`` says that the film is a net instead, ``mixed`` that its holes are of many sizes,
+    ``stain`` that dried stain lies on it and no ice.
     """
 
     hole_um: float
@@ -33,6 +41,8 @@ class Film:
     thickness_nm: float
     gold: bool
     lacey: bool
+    mixed: bool
+    stain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +98,20 @@ def film_of(hole_type: str, material: str, seed: int) -> Film:
         thickness_nm=(GOLD_NM if gold else CARBON_NM) * math.exp(0.1 * float(normal(seed, "film thickness", 0))),
         gold=gold,
         lacey=hole_type.lower().startswith("lacey"),
+        mixed=hole_type.lower().startswith("multi"),
+        stain=hole_type.lower().startswith("negative"),
     )
 
 
 def bars_of(mesh: str, seed: int) -> Bars:
-    """Make the mesh of this name."""
-    if mesh not in MESHES:
-        raise BadInput(f"the simulator knows no mesh called {mesh}; known are {', '.join(MESHES)}")
-    found = MESHES[mesh]
+    """Make the mesh of this name; one of another count of bars to the inch is made by the makers' rule.
+
+    Raises
+    ------
+    BadInput
+        Neither a known name nor one that begins with a number of bars to the inch as sold.
+    """
+    found = MESHES.get(mesh) or _by_count(mesh)
     return Bars(found, found.opening_um * (0.08 + 0.1 * float(uniform(seed, "corners", 0))))
 
 
@@ -108,7 +124,22 @@ def nearest_cell(basis: Floats, origin: Floats, x: Floats, y: Floats) -> tuple[N
     return first, second
 
 
+def _by_count(mesh: str) -> Mesh:
+    named = re.match(r"\s*(\d{2,4})\b(?!\s*[Hh]ex)", mesh)
+    if named is None or int(named[1]) not in COUNTS:
+        raise BadInput(f"the simulator knows no mesh called {mesh}; known are {', '.join(MESHES)}, or bars to the inch")
+    if named[1] in MESHES:
+        return MESHES[named[1]]
+    pitch = 25400.0 / int(named[1])
+    bar = min(BAR_UM, 0.4 * pitch)
+    return Mesh(mesh, pitch - bar, bar, pitch, "square")
+
+
 def _sizes(hole_type: str) -> tuple[float, float, bool]:
+    if hole_type.lower().startswith("multi"):
+        return MIXED_UM, MIXED_PITCH_UM, False
+    if hole_type.lower().startswith("continuous"):
+        return 0.0, 4.0, False
     known = HOLE_TYPES.get(hole_type)
     if known is not None:
         return known.hole_um or 0.0, known.pitch_um or 4.0, known.lattice == "hexagonal"

@@ -1,6 +1,6 @@
 """What a grid is made of: its squares and their holes, as arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cells import Floats
+from .ice import Lenses
 
 
 class SquareKind(IntEnum):
@@ -20,6 +21,8 @@ class SquareKind(IntEnum):
     DRY = 4
     THICK = 5
     CONTAMINATED = 6
+    SMALL = 7
+    CRYSTALLINE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Squares:
     """Mesh openings, one array element each: indices, centre, what they are and the numbers of their ice.
 
     ``patch_*`` is a thick patch: centre relative to the square's, size, how round it is (1: a disc), turn, thickness.
+    ``wrinkle_*`` is a ridge of the film: centre relative to the square's, turn, how it bends (1/µm), its width, and by
+    how much the film on either side has slipped along it (0: there is none).
     """
 
     i: NDArray[np.int64]
@@ -45,6 +50,12 @@ class Squares:
     patch_turn: Floats
     patch_nm: Floats
     empty_holes: Floats
+    wrinkle_x_um: Floats
+    wrinkle_y_um: Floats
+    wrinkle_turn: Floats
+    wrinkle_bend: Floats
+    wrinkle_um: Floats
+    wrinkle_slip_um: Floats
 
 
 class SquaresAt:
@@ -61,11 +72,22 @@ class SquaresAt:
 
 @dataclass(frozen=True, slots=True)
 class Holes:
-    """Holes of the film, one array element each: lattice indices, centre, radius and factor on the ice (0: no ice)."""
+    """Holes of the film, one array element each: lattice indices, centre, radius, and the lens of ice in each."""
 
     a: NDArray[np.int64]
     b: NDArray[np.int64]
     x_um: Floats
     y_um: Floats
     radius_um: Floats
-    factor: Floats
+    lens: Lenses
+
+    @property
+    def factor(self) -> Floats:
+        """Ice at the edge over that on the film beside it; 0 where a hole is empty."""
+        return self.lens.factor
+
+    def where(self, which: NDArray[np.bool_]) -> "Holes":
+        """Keep some of them."""
+        parts = (self.a, self.b, self.x_um, self.y_um, self.radius_um)
+        lens = Lenses(*(getattr(self.lens, part.name)[which] for part in fields(Lenses)))
+        return Holes(*(part[which] for part in parts), lens)

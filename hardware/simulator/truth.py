@@ -6,7 +6,7 @@ Nothing that decides or detects may import this; an import contract says so.
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,10 @@ FULL_A, NOTHING_A = 3.0, 8.0
 
 DEPTH_LOSS, SIGNAL_PER_NM, SOURCE_B_A2, EMPTY_NM = 1.05, 0.5, 50.0, 6.0
 """See `resolution_a`; fitted to what `imaging.ctf` finds on simulated exposures at 40 e⁻/Å²."""
+
+
+USUAL_KV, USUAL_DOSE = 200.0, 40.0
+"""Voltage and dose (e⁻/Å²) where nobody says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +107,15 @@ def exposures(memory_folder: Path) -> list[Exposure]:
     """Give every exposure of the night with the hole it hit, oldest first."""
     known = worlds(memory_folder)
     return [
-        Exposure(dose, hole_at(known[dose.slot], dose.x_um, dose.y_um))
+        Exposure(dose, hole_at(known[dose.of_grid], dose.x_um, dose.y_um))
         for dose in read_doses(memory_folder)
         if dose.level == "exposure"
     ]
 
 
 def times_exposed(memory_folder: Path) -> Counter[tuple[int, int, int]]:
-    """Count the exposures of each hole, by (slot, a, b)."""
-    return Counter((shot.dose.slot, *shot.hole) for shot in exposures(memory_folder) if shot.hole is not None)
+    """Count the exposures of each hole, by (grid, a, b); a grid is named by the slot it began the night in."""
+    return Counter((shot.dose.of_grid, *shot.hole) for shot in exposures(memory_folder) if shot.hole is not None)
 
 
 def hole_at(world: GridWorld, x_um: float, y_um: float) -> tuple[int, int] | None:
@@ -174,11 +178,10 @@ def _holes(world: GridWorld, corners: Floats, square: tuple[int, int]) -> list[T
     own = world.squares_at(holes.x_um, holes.y_um)
     edge = world.bar_distance_um(holes.x_um, holes.y_um, own) + holes.radius_um
     inside = (own.i == square[0]) & (own.j == square[1]) & (edge < 0)
-    holes = Holes(*(getattr(holes, part.name)[inside] for part in fields(Holes)))
+    holes = holes.where(inside)
     a, b, x, y, radius = holes.a, holes.b, holes.x_um, holes.y_um, holes.radius_um
     ice = world.ice_in_hole(holes)
-    spoilt = _spoilt(world, square, np.stack([x, y], axis=-1)) | (own.kind[inside] == SquareKind.EMPTY)
-    reached = np.where(spoilt, math.inf, resolution_a(ice, world.spec.b_a2))
+    reached = exposed_a(world, square, holes)
     table = np.stack([a, b, x, y, radius, ice, reached], axis=-1)
     return [TrueHole(int(first), int(second), *map(float, rest)) for first, second, *rest in table]
 
@@ -193,12 +196,29 @@ def _spoilt(world: GridWorld, square: tuple[int, int], places: Floats) -> NDArra
     return np.asarray(spoilt)
 
 
-def resolution_a(ice_nm: Floats, b_a2: float) -> Floats:
+def exposed_a(
+    world: GridWorld,
+    square: tuple[int, int],
+    holes: Holes,
+    voltage_kv: float = USUAL_KV,
+    dose_e_per_a2: float = USUAL_DOSE,
+) -> Floats:
+    """Say what exposures of these holes of one square would reach, Å; infinite where there is nothing to see."""
+    places = np.stack([holes.x_um, holes.y_um], axis=-1)
+    spoilt = _spoilt(world, square, places) | (world.square(*square).kind[0] == SquareKind.EMPTY)
+    reached = resolution_a(world.ice_in_hole(holes), world.spec.b_a2, voltage_kv, dose_e_per_a2)
+    return np.where(spoilt, math.inf, reached)
+
+
+def resolution_a(
+    ice_nm: Floats, b_a2: float, voltage_kv: float = USUAL_KV, dose_e_per_a2: float = USUAL_DOSE
+) -> Floats:
     """Estimate to which resolution the rings of an exposure can be followed.
 
     They end where their power, ``c t exp(-B k²/2)``, sinks into the noise, or where the depth t has blurred them,
     ``k² ~ 1 / (λ t)``; whichever comes first.
     """
-    faint = (SOURCE_B_A2 + b_a2) / (2 * np.log1p(SIGNAL_PER_NM * np.maximum(ice_nm, 1e-3)))
-    blurred = DEPTH_LOSS * wavelength_a(200.0) * 10.0 * ice_nm
+    signal = SIGNAL_PER_NM * dose_e_per_a2 / USUAL_DOSE * np.maximum(ice_nm, 1e-3)
+    faint = (SOURCE_B_A2 + b_a2) / (2 * np.log1p(signal))
+    blurred = DEPTH_LOSS * wavelength_a(voltage_kv) * 10.0 * ice_nm
     return np.asarray(np.where(ice_nm < EMPTY_NM, math.inf, (faint**2 + blurred**2) ** 0.25))

@@ -14,17 +14,21 @@ from scipy.special import ndtr
 from .cassette_world import GridSpec
 from .cells import Floats, field, key, normal, uniform
 from .defects import Defects, defects_of
-from .film import RIM_UM, bars_of, film_of, nearest_cell
+from .film import MIXED, RIM_UM, bars_of, film_of, nearest_cell
+from .ice import between_squares, in_the_middle, lenses_of, within_square
 from .openings import Holes, SquareKind, Squares, SquaresAt
 
-FIELD_UM, PATCH_UM, MOTTLE_UM, WOBBLE_UM = 250.0, 9.0, 2.0, 25.0
-"""Lengths over which ice is alike on the grid and within a square, and over which the film's lattice bends."""
+WOBBLE_UM = 25.0
+"""Length over which the film's lattice bends."""
 
 DEEP_NM = 120.0
 """Ice thicker than this is a sheet of its own: no hole in it is empty, and its thickness hardly varies."""
 
-DIP_NM = 45.0
-"""Ice in a hole is a lens thinner than the ice on the film beside it, by no more than this."""
+STAIN_NM = 2.0
+"""Stain holds back as many electrons as so many times its thickness of ice; assumed."""
+
+SLIP_UM = 12.0
+"""How far from a wrinkle the film has come back to its place."""
 
 
 class GridWorld:
@@ -36,10 +40,7 @@ class GridWorld:
         self.seed = key("grid", seed, slot)
         self.film = film_of(spec.hole_type, spec.material, self.seed)
         self.bars = bars_of(spec.mesh, self.seed)
-        self.lens = 0.15 + 0.35 * float(uniform(self.seed, "lens", 0))
         self._defects: dict[tuple[int, int], Defects] = {}
-        turn = 2 * math.pi * float(uniform(self.seed, "gradient", 0))
-        self._gradient = spec.gradient / RIM_UM * np.array([math.cos(turn), math.sin(turn)])
 
     @cached_property
     def offset_um(self) -> tuple[float, float]:
@@ -76,15 +77,16 @@ class GridWorld:
         x = self.offset_um[0] + basis[0, 0] * i + basis[0, 1] * j
         y = self.offset_um[1] + basis[1, 0] * i + basis[1, 1] * j
         kind = self._kinds(i, j, x, y)
-        common = 0.6 * field(seed, "ice", x, y, FIELD_UM) + 0.8 * normal(seed, "ice of square", i, j)
-        ice = spec.ice_nm * np.exp(spec.ice_spread * common + self._gradient[0] * x + self._gradient[1] * y)
+        ice = spec.ice_nm * np.exp(between_squares(seed, spec, i, j, x, y)) * (STAIN_NM if self.film.stain else 1.0)
         thick = 150.0 + 350.0 * uniform(seed, "thick", i, j)
-        ice = np.where(kind == SquareKind.THICK, ice + thick, ice)
+        small = kind == SquareKind.SMALL
+        ice = np.where((kind == SquareKind.THICK) | small, ice + thick * np.where(small, 0.4, 1.0), ice)
         ice = np.where((kind == SquareKind.DRY) | (kind == SquareKind.EMPTY), 0.0, ice)
         wet = (ice > 0) & (kind != SquareKind.EMPTY)
         # Most squares have a thin seam of thick ice along the bars; in some it has crept far inwards and rounds them.
         crept = uniform(seed, "crept", i, j) < 0.1
         meniscus = spec.meniscus_nm * np.exp(0.5 * normal(seed, "meniscus", i, j)) * np.where(crept, 4.0, 1.0)
+        meniscus = np.where(small, np.maximum(meniscus, 220.0) * 8.0, meniscus)
         has_patch = (uniform(seed, "patch", i, j) < spec.thick_centres) & wet
         opening = self.bars.mesh.opening_um
         loose = np.where((kind == SquareKind.CRACKED) | (kind == SquareKind.TORN), 0.15, 0.0)
@@ -93,7 +95,7 @@ class GridWorld:
             size=1.0 - 0.06 * uniform(seed, "size", i, j) - 0.02 * np.abs(normal(seed, "small", i, j)),
             ice_nm=ice,
             meniscus_nm=np.where(wet, meniscus, 0.25 * meniscus * (kind != SquareKind.EMPTY)),
-            meniscus_um=opening * (0.02 + 0.03 * uniform(seed, "meniscus width", i, j)),
+            meniscus_um=opening * (0.02 + 0.03 * uniform(seed, "meniscus width", i, j)) * np.where(small, 2.5, 1.0),
             patch_x_um=0.08 * opening * normal(seed, "patch x", i, j),
             patch_y_um=0.08 * opening * normal(seed, "patch y", i, j),
             patch_um=opening * (0.05 + 0.09 * uniform(seed, "patch radius", i, j)),
@@ -101,6 +103,12 @@ class GridWorld:
             patch_turn=math.pi * uniform(seed, "patch turn", i, j),
             patch_nm=np.where(has_patch, 60.0 + 260.0 * uniform(seed, "patch ice", i, j), 0.0),
             empty_holes=np.where(kind == SquareKind.DRY, 0.9, spec.empty_holes + loose),
+            wrinkle_x_um=0.15 * opening * normal(seed, "wrinkle x", i, j),
+            wrinkle_y_um=0.15 * opening * normal(seed, "wrinkle y", i, j),
+            wrinkle_turn=math.pi * uniform(seed, "wrinkle turn", i, j),
+            wrinkle_bend=0.15 / opening * normal(seed, "wrinkle bend", i, j),
+            wrinkle_um=0.1 + 0.2 * uniform(seed, "wrinkle width", i, j),
+            wrinkle_slip_um=self._slips(i, j, kind),
         )  # fmt: skip
 
     def holes(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> Holes:
@@ -112,14 +120,17 @@ class GridWorld:
         x = x + bend * field(seed, "bend x", x, y, WOBBLE_UM) + jitter * normal(seed, "jitter x", a, b)
         y = y + bend * field(seed, "bend y", x, y, WOBBLE_UM) + jitter * normal(seed, "jitter y", a, b)
         square = self.squares_at(x, y)
-        factor = np.exp(self.spec.ice_spread_holes * normal(seed, "ice of hole", a, b))
+        if self.spec.wrinkled > 0:
+            x, y = self._slipped(x, y, square)
         empty = uniform(seed, "empty hole", a, b) < square.empty_holes
         # Where water is deep, at the bars or all over, no hole runs dry.
         at = np.nonzero(empty)
         near = self.squares_at(x[at], y[at])
         empty[at] = self.meniscus(x[at], y[at], near) + near.ice_nm < DEEP_NM
         radius = film.hole_um / 2 * (1.0 + 0.01 * normal(seed, "radius", a, b))
-        return Holes(a, b, x, y, radius, np.where(empty, 0.0, factor))
+        if film.mixed:
+            radius = radius * np.take(MIXED, (2 * a + 3 * b) % len(MIXED))
+        return Holes(a, b, x, y, radius, lenses_of(seed, self.spec, a, b, empty))
 
     def bar_distance_um(self, x: Floats, y: Floats, square: SquaresAt) -> Floats:
         """Distance from the opening's edge, negative in the open."""
@@ -138,8 +149,7 @@ class GridWorld:
 
     def ice_level(self, x: Floats, y: Floats, square: SquaresAt) -> Floats:
         """Give the part of the ice that does not come from the bars."""
-        patchy = 0.9 * field(self.seed, "patchy", x, y, PATCH_UM) + 0.45 * field(self.seed, "mottled", x, y, MOTTLE_UM)
-        inside = np.exp(self.spec.ice_spread_inside * patchy)
+        inside = np.exp(within_square(self.seed, self.spec, x, y, self.film.stain))
         dx, dy = x - square.x_um - square.patch_x_um, y - square.y_um - square.patch_y_um
         blob = square.patch_nm * np.exp(-(((dx**2 + dy**2) / (2 * square.patch_um**2)) ** 2))
         thin = np.minimum(square.ice_nm, DEEP_NM)
@@ -148,13 +158,12 @@ class GridWorld:
     def ice_in_hole(self, holes: Holes) -> Floats:
         """Give the thickness of the ice in the middle of these holes."""
         beside = self.ice_nm(holes.x_um, holes.y_um)
-        least = np.where(holes.factor > 0, np.maximum(beside - DIP_NM, 0.0), 0.0)
-        return np.asarray(np.maximum(beside * holes.factor * (1 - self.lens), least))
+        return in_the_middle(beside, holes.lens.factor, holes.lens.depth)
 
     def height_um(self, x: Floats | float, y: Floats | float) -> Floats:
         """Height of the specimen at these places above the grid's reference, when it lies flat in the holder."""
         tilt = 0.012 * normal(self.seed, "lies tilted", np.arange(2))
-        bent = 12.0 * field(self.seed, "bent", x, y, 900.0) + 1.2 * field(self.seed, "sagging", x, y, 60.0)
+        bent = self.spec.bent_um * field(self.seed, "bent", x, y, 900.0) + 1.2 * field(self.seed, "sagging", x, y, 60.0)
         return np.asarray(25.0 * float(normal(self.seed, "height", 0)) + tilt[0] * x + tilt[1] * y + bent)
 
     def defects(self, i: int, j: int) -> Defects:
@@ -165,11 +174,33 @@ class GridWorld:
             self._defects[(i, j)] = found
         return found
 
+    def _slips(self, i: NDArray[np.int64], j: NDArray[np.int64], kind: NDArray[np.int64]) -> Floats:
+        # The lattice must not slip by more than the film between holes leaves room for.
+        film, seed = self.film, self.seed
+        most = 0.5 * (film.pitch_um - film.hole_um) if film.hole_um > 0 else 1.0
+        folded = (uniform(seed, "wrinkled", i, j) < self.spec.wrinkled) & (kind != SquareKind.EMPTY)
+        side = np.where(uniform(seed, "wrinkle side", i, j) < 0.5, -1.0, 1.0)
+        return np.where(folded, side * most * (0.4 + 0.6 * uniform(seed, "wrinkle slip", i, j)), 0.0)
+
+    def _slipped(self, x: Floats, y: Floats, square: SquaresAt) -> tuple[Floats, Floats]:
+        """Move places of the film as the wrinkles of their squares have moved them."""
+        slip = square.wrinkle_slip_um
+        if not slip.any():
+            return x, y
+        c, s = np.cos(square.wrinkle_turn), np.sin(square.wrinkle_turn)
+        dx, dy = x - square.x_um - square.wrinkle_x_um, y - square.y_um - square.wrinkle_y_um
+        along = c * dx + s * dy
+        across = c * dy - s * dx - square.wrinkle_bend * along**2
+        moved = 0.5 * slip * np.sign(across) * np.exp(-np.abs(across) / SLIP_UM)
+        return x + c * moved, y + s * moved
+
     def _kinds(self, i: NDArray[np.int64], j: NDArray[np.int64], x: Floats, y: Floats) -> NDArray[np.int64]:
         spec = self.spec
         alike = 0.6 * field(self.seed, "fate", x, y, 180.0) + 0.8 * normal(self.seed, "fate of square", i, j)
         order = (SquareKind.EMPTY, SquareKind.TORN, SquareKind.CRACKED, SquareKind.DRY, SquareKind.CONTAMINATED)
         shares = [spec.empty, spec.torn, spec.cracked, spec.dry, spec.contaminated]
-        names = [*order, SquareKind.INTACT, SquareKind.THICK]
-        edges = np.cumsum([*shares, max(1.0 - sum(shares) - spec.thick, 0.0)])
+        thick = (SquareKind.CRYSTALLINE, SquareKind.SMALL, SquareKind.THICK)
+        names = [*order, SquareKind.INTACT, *thick]
+        intact = max(1.0 - sum(shares) - spec.thick - spec.small - spec.crystalline, 0.0)
+        edges = np.cumsum([*shares, intact, spec.crystalline, spec.small])
         return np.array(names, np.int64)[np.searchsorted(edges, ndtr(alike), side="right")]
