@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from ..protocols.errors import BadInput
-from .steering import is_running, tell
+from .steering import is_running, tell, write_down
 from .terminal import Record, console, errors, record_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) ->
 
     folder = night.folder
     record, report_path = record_in(folder), folder / "report.html"
-    shown = nullcontext() if quiet else follow(record, console)
+    shown = nullcontext() if quiet else follow(record, console, ask=lambda verb: write_down(record, verb))
     with _keyboard(settings), on_duty(folder, lease, lambda: render_report(record, report_path)), shown:
         session = screen(night)
     _report_or_say(record, report_path)

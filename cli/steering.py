@@ -5,24 +5,48 @@ import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..protocols.errors import BadInput
 from .terminal import Record, console, record_of
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
-def status(record: Record) -> None:
+
+def status(
+    record: Record,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay, and show what happens until the night is over.")
+    ] = False,
+) -> None:
     """Say what is going on; read-only, safe beside a running night."""
     from ..db.connection import open_reader
     from ..web.live import status_text
 
-    reader = open_reader(record_of(record))
+    path = record_of(record)
+    reader = open_reader(path)
     try:
+        if follow:
+            _stay(path, reader)
         console.print(status_text(reader))
     finally:
         reader.dispose()
+
+
+def _stay(record: Path, reader: "Engine") -> None:
+    """Show the night until it is over, or the person leaves."""
+    from ..db.views import night_status
+    from ..web import live
+
+    with live.follow(record, console, ask=lambda verb: write_down(record, verb)) as left:
+        try:
+            while not night_status(reader).over and not left.wait(1.0):
+                pass
+        except KeyboardInterrupt:
+            return
 
 
 def stop(record: Record) -> None:
@@ -54,18 +78,23 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def tell(record: Path, verb: str, args: dict[str, Any]) -> None:
-    """Write a command into the record of a night."""
+def write_down(record: Path, verb: str, args: dict[str, Any] | None = None) -> int:
+    """Write a command into the record of a night; answers its number."""
     from ..db.asking import ask
 
-    number = ask(
+    return ask(
         record,
         verb,
-        args,
+        args or {},
         asked_by=getpass.getuser(),
         asked_at=datetime.now(UTC),
         idempotency_key=uuid.uuid4().hex,
     )
+
+
+def tell(record: Path, verb: str, args: dict[str, Any]) -> None:
+    """Write a command into the record of a night, and say what becomes of it."""
+    number = write_down(record, verb, args)
     if not is_running(record):
         console.print(f"{verb} is written down (command {number}), but no night runs; it is heeded at the next resume")
     else:

@@ -7,7 +7,7 @@ noteworthy event is a line. A view that fails never harms the night: it says so 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import tzinfo
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from ..db.connection import open_reader
 from ..db.views import RankedGrid
 from ..protocols.errors import EpicycleError
 from .glance import Glance, Watcher
+from .keys import Keyboard, legend, letters
 from .sentences import SYMBOLS, percent, why
 from .terminal import VERDICTS, Screen, at, plain
 
@@ -41,8 +42,12 @@ log = logging.getLogger("epicycle.live")
 
 
 @contextmanager
-def follow(record: Path, console: Console, *, zone: tzinfo | None = None) -> Iterator[None]:
+def follow(
+    record: Path, console: Console, *, zone: tzinfo | None = None, ask: Callable[[str], object] | None = None
+) -> Iterator[threading.Event]:
     """Show a night while the body runs: redrawn on a terminal, line by line anywhere else.
+
+    Yields an event that is set when the person leaves the view; whoever runs the night goes on without it.
 
     Parameters
     ----------
@@ -52,28 +57,52 @@ def follow(record: Path, console: Console, *, zone: tzinfo | None = None) -> Ite
         Where to show it.
     zone
         Zone of the times shown; this machine's where none is given.
+    ask
+        Puts a command into the record; without it the view has no keys.
     """
-    done = threading.Event()
-    work = redraw if console.is_terminal else print_lines
-    thread = threading.Thread(target=_safely, args=(work, record, console, done, zone), name="live view", daemon=True)
+    done, left = threading.Event(), threading.Event()
+    keyboard = None if ask is None else Keyboard(ask)
+
+    def work(reader: Engine) -> None:
+        if console.is_terminal:
+            redraw(reader, console, done, zone, keyboard)
+            if not done.is_set():
+                left.set()
+                done.wait()
+        else:
+            print_lines(reader, console, done, zone)
+
+    thread = threading.Thread(target=_safely, args=(work, record, done), name="live view", daemon=True)
     thread.start()
     try:
-        yield
+        yield left
     finally:
         done.set()
         thread.join(timeout=10)
 
 
-def redraw(reader: Engine, console: Console, done: threading.Event, zone: tzinfo | None = None) -> None:
-    """Keep the screen up to date until ``done`` is set; the screen is wiped at the end."""
+def redraw(
+    reader: Engine,
+    console: Console,
+    done: threading.Event,
+    zone: tzinfo | None = None,
+    keyboard: Keyboard | None = None,
+) -> None:
+    """Keep the screen up to date until ``done`` is set or the person leaves; the screen is wiped at the end."""
     watcher = Watcher(reader)
-    shown: Glance | None = None
-    with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
-        while not done.wait(REDRAW_S):
-            glance = watcher.look()
-            if glance is not shown:
-                live.update(Screen(glance, zone), refresh=True)
-                shown = glance
+    shown: tuple[Glance, str] | None = None
+    with (
+        letters() if keyboard else nullcontext(done.wait) as pressed,
+        Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live,
+    ):
+        while not done.is_set():
+            letter = pressed(REDRAW_S)
+            if keyboard is not None and isinstance(letter, str) and letter and keyboard.press(letter):
+                return
+            now = watcher.look(), "" if keyboard is None else keyboard.said or legend()
+            if now != shown:
+                live.update(Screen(now[0], zone, foot=now[1]), refresh=True)
+                shown = now
 
 
 def print_lines(reader: Engine, console: Console, done: threading.Event, zone: tzinfo | None = None) -> None:
@@ -155,13 +184,7 @@ def _ranked_row(ranked: RankedGrid, *, short: bool) -> list[Text]:
     return [place, Text(str(grid.slot)), Text(plain(grid.name)), verdict, *map(Text, numbers)]
 
 
-def _safely(
-    work: Callable[[Engine, Console, threading.Event, tzinfo | None], None],
-    record: Path,
-    console: Console,
-    done: threading.Event,
-    zone: tzinfo | None,
-) -> None:
+def _safely(work: Callable[[Engine], None], record: Path, done: threading.Event) -> None:
     """Do the work with a reader of its own, again and again if it fails."""
     while not done.is_set():
         try:
@@ -171,7 +194,7 @@ def _safely(
             done.wait(1.0)
             continue
         try:
-            work(reader, console, done, zone)
+            work(reader)
         except (EpicycleError, SQLAlchemyError) as error:
             log.warning("the live view starts again: %s", error)
             done.wait(1.0)

@@ -56,17 +56,22 @@ CELL, SHORT_CELL = 38, 13
 
 
 class Screen:
-    """Draws one glance at whatever size the console has; ``tall`` ignores its height (for paper and pipes)."""
+    """Draws one glance at whatever size the console has; ``tall`` ignores its height (for paper and pipes).
 
-    def __init__(self, glance: Glance, zone: tzinfo | None = None, *, tall: bool = False) -> None:
+    ``foot`` is a last line of its own, for keys.
+    """
+
+    def __init__(self, glance: Glance, zone: tzinfo | None = None, *, tall: bool = False, foot: str = "") -> None:
         self._glance = glance
         self._zone = zone
         self._tall = tall
+        self._foot = foot
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay out for the width and height at hand."""
         height = 60 if self._tall else max(options.height or console.height, 8) - 1
-        yield Group(*self._lines(options.max_width, height))
+        foot = [_line(self._foot, "dim")] if self._foot else []
+        yield Group(*self._lines(options.max_width, height - len(foot)), *foot)
 
     def _lines(self, width: int, height: int) -> Iterator[Text | Table]:
         glance, status = self._glance, self._glance.status
