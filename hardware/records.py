@@ -146,7 +146,9 @@ class Vacuum(StrEnum):
 class ScopeStatus:
     """The health reading before anything that costs sample.
 
-    ``refill_due_s`` is the time until the dewars need filling, None when the instrument cannot say.
+    ``refill_due_s`` is the time until the dewars need filling, None when the instrument cannot say; ``pumping`` says
+    that the vacuum system's pump runs and shakes the specimen; ``emission`` is the beam's current as a fraction of what
+    it was after the emitter's last flash, None when the instrument cannot say.
     """
 
     valve_open: bool
@@ -156,6 +158,8 @@ class ScopeStatus:
     refill_due_s: float | None
     loader_ok: bool
     free_disk_mb: float | None = None
+    pumping: bool = False
+    emission: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ..records import Acquired, ImageShift, Shot, StagePosition
 from . import picture, stage
 from .instrument import Instrument
 from .memory import Dose
+from .profile import check_camera
 
 
 def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
@@ -31,25 +32,38 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
         As a fault asks.
     """
     path = _path(instrument, name)
-    preset = shot.preset
+    preset, state = shot.preset, instrument.state
+    check_camera(preset, instrument.profile.camera)
     if preset.level == "exposure" and path.exists():
         raise TargetFault(f"{name} is an exposure that is on disk already; it is never taken over, give another name")
     if "disk-full" in instrument.striking:
         raise DiskFull(f"{name}: the images' disk is full; make room on it")
-    if instrument.state.preset != preset:
-        instrument.state.preset = preset
+    if instrument.share_gone(instrument.clock.now()):
+        raise DiskFull(f"{name}: the images' folder cannot be written to; see to the share it lies on")
+    again = state.preset == preset and state.last_level == "exposure"
+    if state.preset != preset:
+        state.preset = preset
         instrument.spend(instrument.profile.times.preset, "preset")
+    state.last_level = preset.level
     begun = instrument.clock.now()
     marks = instrument.stains()
     give_dose(instrument, preset, name, preset.dose_e_per_a2)
     pixels = picture.take(instrument, shot, begun, marks)
     instrument.clock.sleep(preset.exposure_s)
-    instrument.spend(instrument.profile.times.acquire[preset.level], "acquire")
+    instrument.clock.sleep(_readout_s(instrument, preset, again=again))
     if "camera-timeout" in instrument.striking:
         raise CameraTimeout(f"{name}: the camera gave no image in time; the specimen may have been exposed")
     answer = _answer(instrument, shot, name, path, pixels, begun)
     write_mrc(path, pixels, preset.pixel_size_a, metadata=_as_metadata(answer))
     return answer
+
+
+def _readout_s(instrument: Instrument, preset: Preset, *, again: bool) -> float:
+    """Draw how long reading out and saving takes; exposures right after another are quicker now and then."""
+    times, rng = instrument.profile.times, instrument.rng("acquire")
+    seconds = times.acquire[preset.level].draw(float(rng.standard_normal()))
+    quick = preset.level == "exposure" and again and float(rng.random()) < times.quick_share
+    return seconds - times.quick_saves_s if quick else seconds
 
 
 def stored(instrument: Instrument, name: str) -> Acquired | None:
@@ -69,7 +83,16 @@ def give_dose(instrument: Instrument, preset: Preset, name: str, dose: float) ->
         return
     x, y = instrument.to_grid(instrument.looked_at(now, preset))
     entry = Dose(
-        name, slot, state.loads[slot], preset.level, float(x), float(y), preset.beam_diameter_um / 2, given, now
+        name,
+        slot,
+        state.loads[slot],
+        preset.level,
+        float(x),
+        float(y),
+        preset.beam_diameter_um / 2,
+        given,
+        now,
+        None if instrument.grid_on_stage == slot else instrument.grid_on_stage,
     )
     instrument.memory.write_dose(entry)
     instrument.doses.append(entry)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from ..errors import VacuumLost, ValveClosed
 from ..records import ScopeStatus, StagePosition, Vacuum
-from . import stage
+from . import rhythms, stage
 from .instrument import Instrument
 
 
@@ -19,6 +19,9 @@ def status(instrument: Instrument) -> ScopeStatus:
         filling=instrument.filling(now),
         refill_due_s=due if instrument.profile.dewars.has_refill else None,
         loader_ok=not state.jammed,
+        free_disk_mb=0.0 if instrument.share_gone(now) else None,
+        pumping=instrument.pumping(now),
+        emission=rhythms.emission(state, instrument.profile, now),
     )
 
 
@@ -37,12 +40,16 @@ def open_valve(instrument: Instrument) -> None:
 
 
 def refill(instrument: Instrument) -> None:
-    """Fill the dewars, or wait for the fill that runs, until all is still."""
+    """Fill the dewars, or wait for the fill that runs, until all is still; an emitter half due is flashed meanwhile."""
     state, dewars = instrument.state, instrument.profile.dewars
     if not dewars.has_refill:
         return
     now = instrument.clock.now()
     state.fill_at = min(state.fill_at, now)
+    if state.flash_at is not None and instrument.hours(state.flash_at) - instrument.hours(now) < (
+        instrument.profile.optics.flash_every_h / 2
+    ):
+        state.flash_at = min(state.flash_at, now)
     # A fill goes on although the process that asked for it dies.
     instrument.keep()
     end = state.fill_at + timedelta(seconds=state.fill_s + dewars.settle_s)

@@ -44,9 +44,9 @@ def light_of(instrument: Instrument, preset: Preset, at: datetime) -> Light:
     """Say how an image with this preset is lit."""
     pixel_a, _ = instrument.true_level(preset)
     radius_px = preset.beam_diameter_um / 2 / (pixel_a * 1e-4)
-    row, col = instrument.beam_offset(preset) * radius_px
+    row, col = (instrument.beam_offset(preset) + instrument.beam_moved(at)) * radius_px
     return Light(
-        electrons=preset.dose_e_per_a2 * pixel_a**2 * instrument.beam(at),
+        electrons=preset.dose_e_per_a2 * pixel_a**2 * instrument.beam(at) * instrument.slit_passes(preset, at),
         centre_px=((preset.rows_px - 1) / 2 + row, (preset.cols_px - 1) / 2 + col),
         radius_px=radius_px,
         vignetting=instrument.profile.optics.vignetting,

@@ -3,7 +3,7 @@
 import math
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ...protocols.preset import Preset
 from ..clock import Clock
 from ..records import Affine, Vacuum
+from . import energy_filter, rhythms
 from .cassette_world import GridSpec
-from .cells import Floats, key, normal, uniform
+from .cells import Floats, field, key, normal, uniform
 from .distortion import Distortion
 from .memory import Dose, Memory
 from .profile import Duration, Profile
@@ -81,12 +82,23 @@ class Instrument:
     @property
     def world(self) -> GridWorld | None:
         """The grid on the stage."""
-        slot = self.state.on_stage
-        if slot is None:
+        grid = self.grid_on_stage
+        if grid is None:
             return None
-        if slot not in self._worlds:
-            self._worlds = {slot: GridWorld(self.seed, slot, self.grids[slot])}
-        return self._worlds[slot]
+        if grid not in self._worlds:
+            self._worlds = {grid: GridWorld(self.seed, grid, self.grids[grid])}
+        return self._worlds[grid]
+
+    @property
+    def grid_on_stage(self) -> int | None:
+        """Which grid it really is, by the slot it began the night in."""
+        state = self.state
+        return None if state.on_stage is None else state.grid or state.on_stage
+
+    def grid_in(self, slot: int) -> int | None:
+        """Say which grid really belongs to a slot now; None for an empty one."""
+        grid = self.state.in_slot.get(slot, slot)
+        return grid if grid in self.grids else None
 
     @property
     def seating(self) -> Seating:
@@ -106,12 +118,20 @@ class Instrument:
 
     @cached_property
     def shift_matrix(self) -> Floats:
-        """What a commanded image shift really does, (2, 2): the calibration is slightly wrong."""
+        """What a commanded image shift really does at the start, (2, 2): the calibration is slightly wrong."""
         optics = self.profile.optics
         draws = normal(self._own, "image shift", np.arange(3))
         turn = math.radians(optics.image_shift_rotation_error_deg * draws[0])
         scale = np.diag(1 + optics.image_shift_scale_error * draws[1:])
         return np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) @ scale
+
+    def shift_matrix_at(self, at: datetime) -> Floats:
+        """Give what a commanded image shift really does, (2, 2): the calibration drifts over the hours."""
+        optics, hours = self.profile.optics, np.array([[0.0], [self.hours(at)]])
+        apart = 1e3 * optics.image_shift_wander_h * np.arange(4)[None, :]
+        start, now = field(self._own, "image shift wanders", hours, apart, optics.image_shift_wander_h)
+        wandered = np.eye(2) + optics.image_shift_wander * (now - start).reshape(2, 2)
+        return np.asarray(self.shift_matrix @ wandered)
 
     def true_level(self, preset: Preset) -> tuple[float, float]:
         """Give the true pixel size in Å and rotation in degrees of a preset."""
@@ -121,16 +141,16 @@ class Instrument:
         return preset.pixel_size_a * scale, level.rotation_deg + optics.rotation_error_deg * float(draws[1])
 
     def drift_rate(self, at: datetime) -> float:
-        """Give the drift in Å/s: what the last move left, the fill's shaking, and a floor."""
-        state, stage, dewars = self.state, self.profile.stage, self.profile.dewars
+        """Give the drift in Å/s: what the last move left, all shaking, and a floor."""
+        state = self.state
         left = 0.0
         if state.moved_at is not None:
             left = state.drift_a_per_s * math.exp(-(at - state.moved_at).total_seconds() / state.drift_tau_s)
-        if at >= state.fill_at:
-            left += dewars.drift_a_per_s
-        elif state.filled_at is not None and dewars.settle_s > 0:
-            left += dewars.drift_a_per_s * math.exp(-4 * (at - state.filled_at).total_seconds() / dewars.settle_s)
-        return left + stage.drift_floor_a_per_s
+        return left + self.shaking_a_per_s(at) + self.profile.stage.drift_floor_a_per_s
+
+    def shaking_a_per_s(self, at: datetime) -> float:
+        """Give how fast the specimen trembles, Å/s, without being carried anywhere."""
+        return rhythms.shaking_a_per_s(self.state, self.profile, at)
 
     def drifted_um(self, at: datetime) -> Floats:
         """Give the drift since the end of the last move, (x, y); fills shake, they do not carry."""
@@ -145,7 +165,8 @@ class Instrument:
         """Give the point of the specimen in the middle of the camera, in the stage's frame, (x, y)."""
         state = self.state
         aim = np.array([state.x_um + state.error_x_um, state.y_um + state.error_y_um])
-        aim += self.shift_matrix @ [state.shift_x_um, state.shift_y_um]
+        if state.shift_x_um != 0.0 or state.shift_y_um != 0.0:
+            aim += self.shift_matrix_at(at) @ [state.shift_x_um, state.shift_y_um]
         aim -= self.drifted_um(at)
         if preset is not None:
             aim += self.profile.levels[preset.level].offset_um
@@ -207,19 +228,35 @@ class Instrument:
         return [
             Stain(dose.x_um, dose.y_um, dose.radius_um)
             for dose in self.doses
-            if dose.slot == self.state.on_stage and dose.dose_e_per_a2 >= 5.0
+            if dose.of_grid == self.grid_on_stage and dose.dose_e_per_a2 >= 5.0
         ]
 
     def beam(self, at: datetime) -> float:
         """Give the beam that reaches the specimen, as a fraction of the nominal one."""
-        state, optics = self.state, self.profile.optics
+        state = self.state
         if not state.valve_open or not self.beam_on(at) or self.vacuum(at) is not Vacuum.GREEN:
             return 0.0
-        return 1 - optics.beam_decay_per_h * (self.hours(at) % optics.flash_every_h)
+        if state.dark_until is not None and at < state.dark_until:
+            return 0.0
+        return rhythms.emission(state, self.profile, at)
 
     def beam_on(self, at: datetime) -> bool:
         """Whether the gun gives a beam."""
-        return self.state.beam_off_until is None or at >= self.state.beam_off_until
+        off = self.state.beam_off_until
+        return (off is None or at >= off) and not rhythms.flashing(self.state, at)
+
+    def beam_moved(self, at: datetime) -> Floats:
+        """Give how far the beam has gone astray, (row, col), as a fraction of its radius; zero when it is well."""
+        until = self.state.beam_moved_until
+        return np.array(self.state.beam_moved) if until is not None and at < until else np.zeros(2)
+
+    def slit_passes(self, preset: Preset, at: datetime) -> float:
+        """Give the fraction of the zero-loss peak that passes the slit; 1 where there is none."""
+        return energy_filter.passes(self.state, self.profile, self._own, preset, at)
+
+    def zero_loss_offset_ev(self, at: datetime) -> float:
+        """Give how far the zero-loss peak stands from the slit's middle."""
+        return energy_filter.offset_ev(self.state, self.profile, self._own, at)
 
     def vacuum(self, at: datetime) -> Vacuum:
         """Read the vacuum."""
@@ -228,18 +265,20 @@ class Instrument:
 
     def filling(self, at: datetime) -> bool:
         """Whether a dewar fill is under way."""
-        return self.profile.dewars.has_refill and at >= self.state.fill_at
+        return rhythms.filling(self.state, self.profile, at)
+
+    def share_gone(self, at: datetime) -> bool:
+        """Whether the images' folder cannot be written to."""
+        gone = self.state.share_gone_until
+        return gone is not None and at < gone
+
+    def pumping(self, at: datetime) -> bool:
+        """Whether the buffer's pump runs."""
+        return rhythms.pumping(self.state, at)
 
     def let_time_pass(self) -> None:
-        """Bring to the present what runs by itself: fills that have ended and the next one's time."""
-        state, dewars, now = self.state, self.profile.dewars, self.clock.now()
-        state.now = max(state.now, now)
-        while dewars.has_refill and now >= state.fill_at + timedelta(seconds=state.fill_s):
-            state.filled_at = state.fill_at + timedelta(seconds=state.fill_s)
-            state.fills += 1
-            draws = normal(self._own, "fill", state.fills, np.arange(2))
-            state.fill_at = state.filled_at + timedelta(hours=dewars.fill_every_h * math.exp(0.03 * float(draws[0])))
-            state.fill_s = dewars.fill.draw(float(draws[1]))
+        """Bring to the present what runs by itself: fills, pump cycles and flashes that have ended."""
+        rhythms.pass_time(self.state, self.profile, self._own, self.clock.now())
 
 
 def seating_of(profile: Profile, seed: int, slot: int, load: int) -> Seating:

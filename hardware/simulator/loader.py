@@ -33,10 +33,11 @@ def load(instrument: Instrument, slot: int) -> None:
     _check_jam(instrument)
     if "load-fails" in instrument.striking:
         raise LoadFailed(f"slot {slot}: the loader reports that the cartridge did not arrive; try again or leave it")
-    if slot not in instrument.grids:
+    grid = instrument.grid_in(slot)
+    if grid is None:
         raise LoadFailed(f"slot {slot} is empty; there is nothing to load from it")
     state.loads[slot] = state.loads.get(slot, 0) + 1
-    state.on_stage = slot
+    state.on_stage, state.grid = slot, grid
     _come_to_rest(instrument)
 
 
@@ -46,7 +47,7 @@ def unload(instrument: Instrument) -> None:
         return
     _check_jam(instrument)
     instrument.spend(instrument.profile.times.unload, "unload")
-    instrument.state.on_stage = None
+    instrument.state.on_stage = instrument.state.grid = None
 
 
 def _come_to_rest(instrument: Instrument) -> None:
@@ -74,4 +75,4 @@ def _check_jam(instrument: Instrument) -> None:
 def _state_of(instrument: Instrument, slot: int) -> SlotState:
     if instrument.state.on_stage == slot:
         return SlotState.ON_STAGE
-    return SlotState.OCCUPIED if slot in instrument.grids else SlotState.EMPTY
+    return SlotState.EMPTY if instrument.grid_in(slot) is None else SlotState.OCCUPIED

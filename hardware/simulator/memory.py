@@ -25,7 +25,8 @@ _STATE: TypeAdapter[State] = TypeAdapter(State)
 class Dose:
     """Electrons given to one spot: the truth about it, in the grid's own frame.
 
-    ``radius_um`` is that of the illuminated disc; ``load`` counts the loads of that slot.
+    ``radius_um`` is that of the illuminated disc; ``load`` counts the loads of that slot. ``grid`` says which grid it
+    was, by the slot it began the night in, where that is not the one it lies in now.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Dose:
     radius_um: float
     dose_e_per_a2: float
     at: datetime
+    grid: int | None = None
+
+    @property
+    def of_grid(self) -> int:
+        """The grid that got the dose, by the slot it began the night in."""
+        return self.slot if self.grid is None else self.grid
 
 
 _DOSE: TypeAdapter[Dose] = TypeAdapter(Dose)

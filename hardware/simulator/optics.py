@@ -3,13 +3,21 @@
 import math
 
 from ...protocols.preset import Preset
-from ..errors import StageLimit
+from ..errors import BeamLost, StageLimit
 from ..records import ImageShift
 from .instrument import Instrument
+from .profile import check_camera
 
 
 def use(instrument: Instrument, preset: Preset) -> None:
-    """Set a level's optics; the image shift goes to zero, the defocus to the preset's."""
+    """Set a level's optics; the image shift goes to zero, the defocus to the preset's.
+
+    Raises
+    ------
+    BadInput
+        The camera cannot take such an image.
+    """
+    check_camera(preset, instrument.profile.camera)
     state = instrument.state
     if state.preset != preset:
         instrument.spend(instrument.profile.times.preset, "preset")
@@ -36,6 +44,13 @@ def set_defocus(instrument: Instrument, defocus_um: float) -> None:
 
 
 def refine_zero_loss(instrument: Instrument) -> None:
-    """Centre the zero-loss peak on the slit, where there is a filter."""
-    if instrument.profile.optics.energy_filter:
-        instrument.spend(instrument.profile.times.zero_loss, "zero loss")
+    """Centre the zero-loss peak on the slit, where there is a filter; raises `BeamLost` where there is no peak."""
+    optics, state = instrument.profile.optics, instrument.state
+    if not optics.energy_filter:
+        return
+    instrument.spend(instrument.profile.times.zero_loss, "zero loss")
+    now = instrument.clock.now()
+    if instrument.beam(now) == 0.0:
+        raise BeamLost("no beam reaches the filter, so there is no zero-loss peak to centre; see to the beam first")
+    state.zero_loss_at, state.zero_loss_jump_ev = now, 0.0
+    state.zero_loss_left_ev = optics.zero_loss_error_ev * float(instrument.rng("zero loss error").standard_normal())

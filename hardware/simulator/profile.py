@@ -54,7 +54,9 @@ class StageNumbers(Frozen):
         ge=0, description="Every move ends with one of this length upwards per axis, which takes up the play; 0: none."
     )
     z_error_um: float = Field(ge=0, description="Standard deviation of the height at the end of a move.")
-    tilt_wander_um: float = Field(ge=0, description="Standard deviation per axis of what a tilt moves sideways besides.")
+    tilt_wander_um: float = Field(
+        ge=0, description="Standard deviation per axis of what a tilt moves sideways besides."
+    )
     reading_noise_um: float = Field(ge=0)
     drift_a_per_s: tuple[float, float] = Field(description="Least and most drift at the end of a move.")
     drift_tau_s: tuple[float, float] = Field(description="Least and most decay time of the drift.")
@@ -105,7 +107,8 @@ class OpticsNumbers(Frozen):
     energy_filter: bool
     beam_decay_per_h: float = Field(ge=0, description="Fraction of the beam current lost each hour.")
     flash_every_h: float = Field(
-        gt=0, description="The cold emitter is flashed when the last time is so long ago; a refill after half of it too."
+        gt=0,
+        description="The cold emitter is flashed when the last time is so long ago; a refill after half of it too.",
     )
     zero_loss_drift_ev_per_h: float = Field(ge=0, description="How fast the zero-loss peak leaves the slit's middle.")
     zero_loss_error_ev: float = Field(ge=0, description="Standard deviation of what centring the peak leaves.")
@@ -144,7 +147,9 @@ class Camera(Frozen):
         ge=0, description="Standard deviation of the light's spread from each electron, which colours the noise too."
     )
     gain_error: float = Field(
-        ge=0, lt=0.5, description="What gain correction leaves, pixel by pixel: standard deviation, unbinned, a fraction."
+        ge=0,
+        lt=0.5,
+        description="What gain correction leaves, pixel by pixel: standard deviation, unbinned, a fraction.",
     )
     gain_wide_error: float = Field(ge=0, lt=0.5, description="The same over large parts of the camera.")
     hot_pixels: float = Field(ge=0, lt=0.01, description="Fraction of the sensor's pixels that are far too bright.")
@@ -261,7 +266,8 @@ class Profile(Frozen):
         if missing:
             raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
         for level in self.levels.values():
-            check_camera(level.preset, self.camera)
+            if complaint := beyond_camera(level.preset, self.camera):
+                raise ValueError(complaint)
         bare = [name for name in _numbers(self.model_dump(exclude={"sources"})) if self.source(name) is None]
         if bare:
             raise ValueError(f"sources says nothing of {bare[0]}")
@@ -277,14 +283,21 @@ class Profile(Frozen):
         return None
 
 
-def check_camera(preset: Preset, camera: Camera) -> None:
-    """Say so if the detector cannot take such an image; raises `BadInput`."""
+def beyond_camera(preset: Preset, camera: Camera) -> str:
+    """Say why the detector cannot take such an image; nothing when it can."""
     rows, cols = preset.rows_px * preset.binning, preset.cols_px * preset.binning
-    if rows > camera.rows_px or cols > camera.cols_px:
-        raise BadInput(
-            f"the {preset.level} preset asks for {preset.rows_px} × {preset.cols_px} pixels at binning "
-            f"{preset.binning}; the camera has {camera.rows_px} × {camera.cols_px}, bin less or take fewer pixels"
-        )
+    if rows <= camera.rows_px and cols <= camera.cols_px:
+        return ""
+    return (
+        f"the {preset.level} preset asks for {preset.rows_px} × {preset.cols_px} pixels at binning {preset.binning}; "
+        f"the camera has {camera.rows_px} × {camera.cols_px}, bin less or take fewer pixels"
+    )
+
+
+def check_camera(preset: Preset, camera: Camera) -> None:
+    """Raise `BadInput` for an image that the detector cannot take."""
+    if complaint := beyond_camera(preset, camera):
+        raise BadInput(complaint)
 
 
 def load_profile(name_or_file: str) -> Profile:

@@ -28,6 +28,18 @@ class State:
         Defocus set, and the height (µm) at which the specimen is in focus when that is zero.
     fill_at, fill_s, fills
         Begin and length of the running or next dewar fill, and how many have ended; ``filled_at`` is the last end.
+        ``pump_*`` and ``flash_*`` say the same of pump cycles and of flashes of the emitter.
+    play_x_um, play_y_um
+        By how much each drive lags behind, within its play.
+    zero_loss_at, zero_loss_left_ev, zero_loss_jump_ev
+        When the zero-loss peak was centred last, what that left, and what it has jumped by since.
+    emission_lost
+        Fraction of the beam that a tired emitter has lost besides its usual decay, until the next flash.
+    in_slot, grid
+        Grids that lie in another slot than at the start, by slot (None for an empty one), and the grid on the stage;
+        a grid is named by the slot it began the night in. Nobody who drives the instrument can read this.
+    last_level
+        Level of the last image.
     """
 
     started: datetime
@@ -66,3 +78,27 @@ class State:
     beam_off_until: datetime | None = None
     fills: int = 0
     filled_at: datetime | None = None
+    pump_at: datetime | None = None
+    pump_s: float = 0.0
+    pumps: int = 0
+    pumped_at: datetime | None = None
+    flash_at: datetime | None = None
+    flash_s: float = 0.0
+    flashes: int = 0
+    flashed_at: datetime | None = None
+    emission_lost: float = 0.0
+    play_x_um: float = 0.0
+    play_y_um: float = 0.0
+    zero_loss_at: datetime | None = None
+    zero_loss_left_ev: float = 0.0
+    zero_loss_jump_ev: float = 0.0
+    beam_moved_until: datetime | None = None
+    beam_moved: tuple[float, float] = (0.0, 0.0)
+    dark_until: datetime | None = None
+    share_gone_until: datetime | None = None
+    box_until: datetime | None = None
+    vibrates_until: datetime | None = None
+    vibration_a_per_s: float = 0.0
+    in_slot: dict[int, int | None] = field(default_factory=dict)
+    grid: int | None = None
+    last_level: str | None = None

@@ -87,8 +87,6 @@ def movement_px(instrument: Instrument, preset: Preset, at: datetime) -> Floats:
 
 
 def shaking_px(instrument: Instrument, preset: Preset, at: datetime) -> float:
-    """Give the standard deviation of the trembling that a dewar fill gives the specimen."""
-    if not instrument.filling(at):
-        return 0.0
-    travelled = instrument.profile.dewars.drift_a_per_s * 1e-4 * preset.exposure_s
+    """Give the standard deviation of the trembling that fills, pumps and vibration give the specimen."""
+    travelled = instrument.shaking_a_per_s(at) * 1e-4 * preset.exposure_s
     return travelled / math.sqrt(12) / view_pixel_um(instrument, preset)
