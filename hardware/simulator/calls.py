@@ -1,16 +1,17 @@
 """What every hardware call goes through: it is counted, faults strike it, its effects are kept before it answers."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ..errors import ConnectionLost
-from .faults import FailCall, Fault, struck
+from . import lasting
+from .camera import HANG_S
+from .fault_kinds import NATURES
+from .faults import FailCall, Fault, Moment, struck
 from .instrument import Instrument
+from .memory import Struck
 
 T = TypeVar("T")
-
-HANG_S = 1e9
 
 
 class Calls:
@@ -52,9 +53,10 @@ class Calls:
         instrument.let_time_pass()
         hits = self._strike(call, state.on_stage if slot is None else slot)
         instrument.keep()
+        self._wait_for_box()
         if "hang-before" in hits:
             instrument.clock.sleep(HANG_S)
-        if "lost-before" in hits:
+        if hits & {"lost-before", "driver-restart"}:
             raise _lost(call)
         if "garbage" in hits and garbled is None:
             return None  # type: ignore[return-value]
@@ -71,6 +73,22 @@ class Calls:
             raise _lost(call)
         return garbled(answer) if "garbage" in hits and garbled is not None else answer
 
+    def _looked_at(self, frame: Literal["stage", "grid"]) -> tuple[float, float] | None:
+        """Give the place in the middle of the camera, as the stage reads it or where it is on the grid."""
+        instrument, state = self._instrument, self._instrument.state
+        if state.on_stage is None:
+            return None
+        if frame == "stage":
+            return state.x_um, state.y_um
+        x, y = instrument.to_grid(instrument.looked_at(instrument.clock.now()))
+        return float(x), float(y)
+
+    def _wait_for_box(self) -> None:
+        """Answer nothing while a box waits for a person."""
+        until, clock = self._instrument.state.box_until, self._instrument.clock
+        if until is not None and clock.now() < until:
+            clock.sleep((until - clock.now()).total_seconds())
+
     def _keep(self) -> None:
         self._instrument.let_time_pass()
         self._instrument.keep()
@@ -79,31 +97,30 @@ class Calls:
         """Find what strikes this call, and let lasting faults begin."""
         instrument, state = self._instrument, self._instrument.state
         hits: set[str] = set()
+        moment = Moment(call, state.calls_of[call], slot, instrument.hours(), instrument.seed, self._looked_at)
         for index, fault in enumerate(self._faults):
             strikes = state.strikes.get(index, 0)
-            if struck(fault, call, slot, state.calls_of[call], instrument.hours(), strikes):
+            if struck(fault, index, moment, strikes):
                 state.strikes[index] = strikes + 1
                 hits.add(_name(fault))
-                _begin(instrument, fault)
+                lasting.begin(instrument, fault, strikes)
+                instrument.memory.write_struck(
+                    Struck(
+                        instrument.clock.now(),
+                        fault.kind,
+                        index,
+                        strikes + 1,
+                        call,
+                        moment.number,
+                        slot,
+                        fault.lasts_h if NATURES[fault.kind].lasts else None,
+                        NATURES[fault.kind].what,
+                    )
+                )
         if self._plan is not None and self._plan.number == state.calls:
             hits.add("lost-before" if self._plan.how == "raise" else self._plan.how)
         instrument.striking = frozenset(hits)
         return instrument.striking
-
-
-def _begin(instrument: Instrument, fault: Fault) -> None:
-    """Bring about what lasts."""
-    state, now = instrument.state, instrument.clock.now()
-    until = datetime.max.replace(tzinfo=now.tzinfo) if fault.lasts_h is None else now + timedelta(hours=fault.lasts_h)
-    match fault.kind:
-        case "valve-closes":
-            state.valve_open, state.valve_stuck_until = False, until
-        case "vacuum-lost":
-            state.valve_open, state.vacuum_lost_until = False, until
-        case "beam-off":
-            state.beam_off_until = until
-        case _:
-            pass
 
 
 def _name(fault: Fault) -> str:

@@ -20,6 +20,9 @@ from .instrument import Instrument
 from .memory import Dose
 from .profile import check_camera
 
+HANG_S = 1e9
+"""How long a call takes that never answers."""
+
 
 def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
     """Expose and write.
@@ -51,7 +54,10 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
     pixels = picture.take(instrument, shot, begun, marks)
     instrument.clock.sleep(preset.exposure_s)
     instrument.clock.sleep(_readout_s(instrument, preset, again=again))
-    if "camera-timeout" in instrument.striking:
+    if "camera-hang" in instrument.striking:
+        # Whoever waits gives up first; where nobody waits the clock must still go on.
+        instrument.clock.sleep(HANG_S)
+    if instrument.striking & {"camera-timeout", "camera-hang"}:
         raise CameraTimeout(f"{name}: the camera gave no image in time; the specimen may have been exposed")
     answer = _answer(instrument, shot, name, path, pixels, begun)
     write_mrc(path, pixels, preset.pixel_size_a, metadata=_as_metadata(answer))

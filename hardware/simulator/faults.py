@@ -1,49 +1,38 @@
 """What goes wrong, when: scripted in YAML, or drawn from the seed.
 
-A fault names what happens and when it strikes: at the n-th call of one method, while one slot is handled, or after so
-many hours. The instrument's state keeps count, so a fault that struck before a crash does not strike again.
+A fault names what happens and when it strikes: at the n-th call of one method, while one slot is handled, after so many
+hours, at a place, or at a rate. The instrument's state keeps count, so a fault that struck before a crash does not
+strike again.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from ...protocols.errors import BadInput
 from .cells import key, uniform
+from .fault_kinds import NATURES, Kind
 from .profile import Frozen, first_complaint, read_yaml
 
-Kind = Literal[
-    "load-fails",
-    "loader-jam",
-    "valve-closes",
-    "vacuum-lost",
-    "beam-off",
-    "camera-timeout",
-    "connection-lost",
-    "call-hangs",
-    "garbage",
-    "focus-fails",
-    "drift-high",
-    "stage-stuck",
-    "disk-full",
-]
 
-CALLS: dict[str, tuple[str, ...]] = {
-    "load-fails": ("load",),
-    "loader-jam": ("load", "unload"),
-    "camera-timeout": ("acquire",),
-    "disk-full": ("acquire",),
-    "garbage": ("go_to", "position", "acquire", "autofocus", "settle", "eucentric_height"),
-    "focus-fails": ("autofocus", "eucentric_height"),
-    "drift-high": ("settle",),
-    "stage-stuck": ("go_to",),
-}
-"""The calls each kind can strike; a kind that is not here can strike any."""
+class Place(Frozen):
+    """A disc on the grid or under the stage."""
+
+    x_um: float = Field(description="Its middle.")
+    y_um: float = Field(description="Its middle.")
+    within_um: float = Field(gt=0, description="Its radius.")
+    frame: Literal["stage", "grid"] = Field(
+        default="stage", description="Whether that is the stage's reading, or a place of the grid itself."
+    )
+    slot: int | None = Field(default=None, ge=1, le=12, description="Only while this slot's grid is on the stage.")
 
 
 class When(Frozen):
-    """When a fault strikes: one of the three ways, and how often."""
+    """When a fault strikes: one of the five ways, and how often."""
 
     call: str | None = Field(default=None, description="Name of a method; with number.")
     number: int | None = Field(default=None, ge=1, description="Strikes its call of this number, from 1.")
@@ -51,16 +40,29 @@ class When(Frozen):
         default=None, ge=1, le=12, description="Strikes while this slot is loaded or on the stage."
     )
     after_h: float | None = Field(default=None, ge=0, description="Strikes at the first call so long after the start.")
-    times: int | None = Field(default=1, ge=1, description="How many calls it strikes; null means for good.")
+    place: Place | None = Field(default=None, description="Strikes while the camera looks at this place.")
+    per_h: float | None = Field(
+        default=None, gt=0, le=60, description="Strikes at moments drawn from the seed, so often an hour."
+    )
+    times: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many calls it strikes: 1 if nothing is said, null for good; at a rate for good.",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "When":
-        ways = [self.call is not None, self.slot is not None, self.after_h is not None]
-        if sum(ways) != 1:
-            raise ValueError("give one of call, slot and after_h")
+        ways = (self.call, self.slot, self.after_h, self.place, self.per_h)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("give one of call, slot, after_h, place and per_h")
         if (self.call is None) != (self.number is None):
             raise ValueError("call and number go together")
         return self
+
+    @property
+    def limit(self) -> int | None:
+        """How many calls it strikes at most; None without end."""
+        return self.times if "times" in self.model_fields_set or self.per_h is not None else 1
 
 
 class Fault(Frozen):
@@ -73,10 +75,20 @@ class Fault(Frozen):
         description="For connection-lost and call-hangs: before or after the act takes effect.",
     )
     lasts_h: float | None = Field(
-        default=0.5,
-        gt=0,
-        description="For valve-closes, vacuum-lost and beam-off: how long it cannot be mended; null: for good.",
+        default=0.5, gt=0, description="For faults that last: how long it cannot be mended; null: for good."
     )
+    slots: tuple[int, int] | None = Field(
+        default=None, description="For grid-swapped: which two; null draws them from the seed."
+    )
+
+    @model_validator(mode="after")
+    def _can_strike(self) -> "Fault":
+        calls = NATURES[self.kind].calls
+        if self.at.call is not None and calls and self.at.call not in calls:
+            raise ValueError(f"{self.kind} can strike {' and '.join(calls)}, never {self.at.call}")
+        if self.slots is not None and self.kind != "grid-swapped":
+            raise ValueError("slots is for grid-swapped alone")
+        return self
 
 
 _SCRIPT: TypeAdapter[tuple[Fault, ...]] = TypeAdapter(tuple[Fault, ...])
@@ -89,10 +101,11 @@ class FailCall(Frozen):
     how: Literal["raise", "hang-before", "hang-after", "garbage"]
 
 
-def struck(fault: Fault, call: str, slot: int | None, number: int, hours: float, strikes: int) -> bool:
-    """Whether this fault strikes this call.
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One call and what is known when it comes.
 
-    Parameters
+    Attributes
     ----------
     call, number
         The method, and how many times it was called, this one included.
@@ -100,28 +113,54 @@ def struck(fault: Fault, call: str, slot: int | None, number: int, hours: float,
         The slot being loaded, else the one whose grid is on the stage.
     hours
         Since the start of the night.
-    strikes
-        How often the fault struck before.
+    seed
+        Of the night, for faults that come at a rate.
+    looked_at
+        Gives the place in a frame, (x, y) in µm; None when there is no grid to look at.
     """
-    at = fault.at
-    if at.times is not None and strikes >= at.times:
+
+    call: str
+    number: int
+    slot: int | None
+    hours: float
+    seed: int
+    looked_at: Callable[[Literal["stage", "grid"]], tuple[float, float] | None]
+
+
+def struck(fault: Fault, index: int, moment: Moment, strikes: int) -> bool:
+    """Whether this fault, the index-th of its night, which struck so often before, strikes this call."""
+    at, limit = fault.at, fault.at.limit
+    if limit is not None and strikes >= limit:
         return False
     if at.call is not None and at.number is not None:
-        last = None if at.times is None else at.number + at.times
-        return call == at.call and at.number <= number and (last is None or number < last)
-    if call not in CALLS.get(fault.kind, (call,)):
+        last = None if limit is None else at.number + limit
+        return moment.call == at.call and at.number <= moment.number and (last is None or moment.number < last)
+    if moment.call not in (NATURES[fault.kind].calls or (moment.call,)):
         return False
     if at.slot is not None:
-        return slot == at.slot
-    return at.after_h is not None and hours >= at.after_h
+        return moment.slot == at.slot
+    if at.place is not None:
+        return _there(at.place, moment)
+    due_h = at.after_h if at.per_h is None else moment_h(moment.seed, index, at.per_h, strikes)
+    return due_h is not None and moment.hours >= due_h
+
+
+def moment_h(seed: int, index: int, per_h: float, strikes: int) -> float:
+    """Give the hours at which a fault that comes at a rate strikes next, after so many times."""
+    waits = -np.log(uniform(key("rate", seed, index), "waits", np.arange(strikes + 1)))
+    return float(waits.sum()) / per_h
+
+
+def _there(place: Place, moment: Moment) -> bool:
+    if place.slot is not None and moment.slot != place.slot:
+        return False
+    at = moment.looked_at(place.frame)
+    return at is not None and math.dist(at, (place.x_um, place.y_um)) <= place.within_um
 
 
 def drawn(seed: int, per_hour: float, hours: int = 24) -> list[Fault]:
     """Draw faults that strike once each, at a mean rate, from the seed."""
-    kinds: tuple[Kind, ...] = (
-        "camera-timeout", "connection-lost", "call-hangs", "garbage", "focus-fails", "drift-high", "stage-stuck",
-        "load-fails", "valve-closes", "beam-off",
-    )  # fmt: skip
+    kinds = [kind for kind, nature in NATURES.items() if nature.drawn]
     own = key("faults", seed)
     found = []
     for hour in range(hours):

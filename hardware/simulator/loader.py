@@ -11,6 +11,14 @@ def inventory(instrument: Instrument) -> tuple[Slot, ...]:
     return tuple(Slot(slot, _state_of(instrument, slot)) for slot in range(1, instrument.profile.loader.slots + 1))
 
 
+def loaded(instrument: Instrument) -> int | None:
+    """Say whose slot the grid on the stage belongs to; a fault may make it name the next one."""
+    here = instrument.state.on_stage
+    if "wrong-slot-reading" in instrument.striking:
+        return (here or 0) % instrument.profile.loader.slots + 1
+    return here
+
+
 def load(instrument: Instrument, slot: int) -> None:
     """Bring a grid to the stage, unloading another first.
 

@@ -49,6 +49,28 @@ class Dose:
 _DOSE: TypeAdapter[Dose] = TypeAdapter(Dose)
 
 
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that struck one call: the truth about it.
+
+    ``fault`` is its number among the faults of the night, ``strike`` how often it has struck with this one, ``number``
+    how often the method had been called, ``lasts_h`` how long it goes on, where it does.
+    """
+
+    at: datetime
+    kind: str
+    fault: int
+    strike: int
+    call: str
+    number: int
+    slot: int | None
+    lasts_h: float | None
+    what: str
+
+
+_STRUCK: TypeAdapter[Struck] = TypeAdapter(Struck)
+
+
 class Memory:
     """The folder given to the driver."""
 
@@ -98,16 +120,21 @@ class Memory:
         with (self.folder / "doses.jsonl").open("ab") as file:
             file.write(line)
 
+    def write_struck(self, struck: Struck) -> None:
+        """Append to the ledger of faults; one cut short by a kill is written again at the next strike."""
+        path = self.folder / "faults.jsonl"
+        if path.exists():
+            _mended(path)
+        line = json.dumps(asdict(struck), default=datetime.isoformat).encode() + b"\n"
+        with path.open("ab") as file:
+            file.write(line)
+
     def doses(self) -> list[Dose]:
         """Read the ledger, oldest first, and mend its end."""
         path = self.folder / "doses.jsonl"
         if not path.exists():
             return []
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(path, len(whole))
-        return list(_parsed(whole))
+        return list(_parsed(_mended(path)))
 
 
 def read_doses(folder: Path) -> list[Dose]:
@@ -115,6 +142,16 @@ def read_doses(folder: Path) -> list[Dose]:
     path = Path(folder) / "doses.jsonl"
     data = path.read_bytes() if path.exists() else b""
     return list(_parsed(data[: data.rfind(b"\n") + 1]))
+
+
+def read_struck(folder: Path) -> list[Struck]:
+    """Read the faults that struck during a night, oldest first, each strike once, changing nothing."""
+    path = Path(folder) / "faults.jsonl"
+    data = path.read_bytes() if path.exists() else b""
+    lines = data[: data.rfind(b"\n") + 1].splitlines()
+    # A process killed between writing a strike down and keeping its state meets the same strike again.
+    found = {(one.fault, one.strike): one for one in (_STRUCK.validate_json(line) for line in lines)}
+    return sorted(found.values(), key=lambda one: one.at)
 
 
 def calls_made(folder: Path) -> int:
@@ -131,6 +168,15 @@ def time_reached(folder: Path) -> datetime | None:
 
 def _parsed(lines: bytes) -> Iterator[Dose]:
     return (_DOSE.validate_json(line) for line in lines.splitlines())
+
+
+def _mended(path: Path) -> bytes:
+    """Read the whole lines of a ledger and cut off a last one that a kill cut short."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(path, len(whole))
+    return whole
 
 
 def _replace(path: Path, data: bytes) -> None:

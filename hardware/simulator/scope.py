@@ -123,7 +123,7 @@ class SimulatedMicroscope:
 
     def loaded(self) -> int | None:
         """Say whose grid is on the stage."""
-        return self._calls.read("loaded", lambda: self._instrument.state.on_stage, lambda _: NO_SLOT)
+        return self._calls.read("loaded", lambda: loader.loaded(self._instrument), lambda _: NO_SLOT)
 
     def load(self, slot: int) -> None:
         """Bring a grid to the stage."""

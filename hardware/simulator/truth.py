@@ -19,7 +19,7 @@ from .cells import Floats
 from .film import RIM_UM
 from .instrument import seating_of
 from .lens import wavelength_a
-from .memory import Dose, read_doses
+from .memory import Dose, Struck, read_doses, read_struck
 from .openings import Holes, SquareKind
 from .profile import load_profile
 from .specimen import holes_in
@@ -116,6 +116,11 @@ def exposures(memory_folder: Path) -> list[Exposure]:
 def times_exposed(memory_folder: Path) -> Counter[tuple[int, int, int]]:
     """Count the exposures of each hole, by (grid, a, b); a grid is named by the slot it began the night in."""
     return Counter((shot.dose.of_grid, *shot.hole) for shot in exposures(memory_folder) if shot.hole is not None)
+
+
+def faults(memory_folder: Path) -> list[Struck]:
+    """Give every fault that struck during the night, oldest first."""
+    return read_struck(memory_folder)
 
 
 def hole_at(world: GridWorld, x_um: float, y_um: float) -> tuple[int, int] | None:
