@@ -7,7 +7,7 @@ import typer
 
 from .. import __version__
 from ..protocols.errors import EpicycleError
-from . import doctor, leaving, nights, steering
+from . import doctor, leaving, nights, pictures, steering
 from .detect import detect_app
 from .protocols import protocols_app
 from .terminal import errors
@@ -28,6 +28,7 @@ app.command()(steering.stop)
 app.command()(steering.pause)
 app.command("ask")(steering.ask_night)
 app.command()(steering.report)
+app.command()(pictures.show)
 app.command()(leaving.export)
 app.command()(leaving.label)
 app.command()(leaving.note)

@@ -39,21 +39,36 @@ class Outline:
     """One square on the atlas; ``visit`` is its place in the order of visits, empty when it was not visited."""
 
     category: str
-    points: str
+    corners: tuple[tuple[float, float], ...]
     x: float
     y: float
     visit: str
     result: str
     title: str
 
+    @property
+    def points(self) -> str:
+        """The corners as SVG writes them."""
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in self.corners)
+
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """All holes of one status as one path."""
+    """All holes of one status: middles (x, y) and their common radius, shown pixels."""
 
     status: str
-    path: str
-    number: int
+    centres: tuple[tuple[float, float], ...]
+    radius: float
+
+    @property
+    def path(self) -> str:
+        """All of them as one SVG path."""
+        return circles(self.centres, self.radius)
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.centres)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +167,7 @@ def _outline(one: SquareNight, projection: Projection, visit: int | None) -> Out
     result = "usable" if 2 * square.usable >= square.exposures else "poor"
     return Outline(
         category=square.category if square.category in CATEGORIES else "other",
-        points=" ".join(f"{px:.1f},{py:.1f}" for px, py in corners),
+        corners=tuple((float(px), float(py)) for px, py in corners),
         x=float(x),
         y=float(y),
         visit="" if visit is None else str(visit),
@@ -184,7 +199,7 @@ def _holes_overlay(
     marks = [_mark(shot_on[hole.id], projection, moved_um) for hole in holes if hole.id in shot_on]
     marks = [mark for mark in marks if _inside(mark.x, mark.y, picture, radius)]
     return Overlay(
-        rings=tuple(Rings(kind, circles(at, radius), len(at)) for kind, at in sorted(rings.items())),
+        rings=tuple(Rings(kind, tuple(at), radius) for kind, at in sorted(rings.items())),
         marks=uncrowded(marks, picture.width / shown),
         bar=scale_bar(projection, picture),
     )

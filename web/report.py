@@ -18,7 +18,7 @@ from ..db.connection import open_reader
 from ..db.ranking import CARE_ABOVE, COLLECT_ABOVE
 from ..db.views import Verdict
 from ..files.atomic import write_bytes
-from . import plots, sentences
+from . import palette, plots, sentences
 from .instrument import instrument_sheet, plugin_lines
 from .night import WholeNight, whole_night
 from .sections import Darkroom, decision_section, grid_section, sides_of
@@ -152,6 +152,9 @@ def _environment(zone: tzinfo | None) -> Environment:
         Verdict=Verdict,
         symbols=sentences.SYMBOLS,
         time_kinds=plots.KINDS,
+        strokes_of_squares=palette.SQUARES,
+        strokes_of_holes=palette.HOLES,
+        colours_of_marks=palette.MARKS,
         edges=(CARE_ABOVE, COLLECT_ABOVE),
     )
     return environment
