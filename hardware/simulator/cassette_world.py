@@ -29,10 +29,13 @@ class GridSpec(Frozen):
         default=0.27, ge=0, description="Its spread over the squares, as a standard deviation of ln."
     )
     ice_spread_inside: float = Field(default=0.2, ge=0, description="Its spread within a square, likewise.")
-    ice_spread_holes: float = Field(default=0.1, ge=0, description="Its spread from hole to hole, likewise.")
+    ice_spread_holes: float = Field(default=0.08, ge=0, description="Its spread from hole to hole, likewise.")
     gradient: float = Field(default=0.25, description="Blotting: change of ln thickness from the centre to the rim.")
+    hole_ice: float = Field(
+        default=1.0, gt=0, description="Ice in holes relative to that on the film; where it is much more, holes are dark."
+    )
     lens: float = Field(default=0.32, ge=0, le=0.8, description="How much thinner a hole's ice is in its middle.")
-    lens_spread: float = Field(default=0.1, ge=0, description="Its standard deviation from hole to hole.")
+    lens_spread: float = Field(default=0.06, ge=0, description="Its standard deviation from hole to hole.")
     lean: float = Field(default=0.15, ge=0, description="How far ice in a hole slopes to one side, as a fraction.")
     collar_nm: float = Field(default=18.0, ge=0, description="Ice piled up on the film at the edges of holes.")
     meniscus_nm: float = Field(default=220.0, ge=0, description="Ice added right at the bars.")
@@ -73,6 +76,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     },
     "contaminated": {"ice_nm": 70.0, "contaminated": 0.75, "crystals": 30.0, "b_a2": 130.0},
     "gradient": {"ice_nm": 65.0, "gradient": 2.3, "b_a2": 110.0},
+    "filled-holes": {"ice_nm": 60.0, "hole_ice": 2.2, "lens": 0.1, "collar_nm": 0.0},
     "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 220.0},
     "aldolase": {
         "ice_nm": 127.0, "ice_spread": 0.58, "ice_spread_inside": 0.58, "ice_spread_holes": 0.29, "gradient": 0.1,

@@ -88,7 +88,7 @@ def lenses_of(seed: int, spec: GridSpec, a: ArrayLike, b: ArrayLike, empty: NDAr
     # Water drains one way on a grid; each hole departs from it.
     turn = 2 * math.pi * float(uniform(seed, "drain", 0)) + 0.9 * normal(seed, "drain of hole", a, b)
     lean = spec.lean * np.abs(normal(seed, "lean", a, b))
-    factor = np.exp(spec.ice_spread_holes * normal(seed, "ice of hole", a, b))
+    factor = spec.hole_ice * np.exp(spec.ice_spread_holes * normal(seed, "ice of hole", a, b))
     collar = spec.collar_nm * np.exp(0.5 * normal(seed, "collar", a, b))
     return Lenses(np.where(empty, 0.0, factor), depth, lean * np.cos(turn), lean * np.sin(turn), collar)
 
