@@ -72,18 +72,25 @@ def two_levels(values: NDArray[np.float32], most: int = 1_000_000) -> Levels | N
     if unit <= 0:
         return None
     counts = histogram(thinned, zero, unit)
-    dark, bright, share = _fit(counts)
+    found = two_levels_of(np.arange(counts.size, dtype=np.float64), counts)
+    if found is None:
+        return None
+    return Levels(
+        zero + unit * found.dark, zero + unit * found.bright, float(zero + unit * found.threshold), found.share
+    )
+
+
+def two_levels_of(levels: NDArray[np.float64], counts: NDArray[np.float64]) -> Levels | None:
+    """Fit the mixture to numbers of electrons (or what stands for them) and how often each occurs; None as above."""
+    dark, bright, share = _fit(levels, counts)
     if not (share > 0 and bright > dark + 1):
         return None
     crossing = (bright - dark + np.log((1 - share) / share)) / np.log(bright / dark)
-    if not dark < crossing < bright:
-        return None
-    return Levels(zero + unit * dark, zero + unit * bright, float(zero + unit * crossing), share)
+    return Levels(dark, bright, float(crossing), share) if dark < crossing < bright else None
 
 
-def _fit(counts: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Maximise the likelihood from the split at the mean; answer (dark, bright, share of the bright) in bins."""
-    levels = np.arange(counts.size, dtype=np.float64)
+def _fit(levels: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Maximise the likelihood from the split at the mean; answer (dark, bright, share of the bright)."""
     total = counts.sum()
     bright_part = (levels > (counts * levels).sum() / total).astype(np.float64)
     dark = bright = share = 0.0

@@ -129,7 +129,7 @@ def bright_regions(mask: Mask, side: float, most: float = np.inf) -> list[Region
         own = labels[window] == number
         if not _SPECK * side**2 <= own.sum() <= most * side**2:
             continue
-        regions += [_region(part, window[0].start, window[1].start) for part in _parted(own, side)]
+        regions += [region_of(part, window[0].start, window[1].start) for part in _parted(own, side)]
     return [region for region in regions if region.hull_area >= _SPECK * side**2]
 
 
@@ -150,8 +150,8 @@ def _parted(own: Mask, side: float) -> list[Mask]:
     return [own & (owner == i) for i in kept]
 
 
-def _region(own: Mask, row: int, col: int) -> Region:
-    """Trim `own` to its window and find its hull."""
+def region_of(own: Mask, row: int, col: int) -> Region:
+    """Trim a mask, whose first pixel is (row, col) of the image, to its window and find its hull."""
     rows, cols = np.flatnonzero(own.any(1)), np.flatnonzero(own.any(0))
     own = own[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     row, col = row + int(rows[0]), col + int(cols[0])

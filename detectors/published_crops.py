@@ -1,0 +1,56 @@
+"""Crops along turned boxes, by the cubic spline through the pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .regions import Points
+
+
+@dataclass(frozen=True, slots=True)
+class Splined:
+    """An image made ready to be looked at between its pixels."""
+
+    coefficients: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.float32]) -> "Splined":
+        """Work out the spline's coefficients, once for all crops."""
+        return cls(np.asarray(ndimage.spline_filter(pixels.astype(np.float64), 3, mode="mirror"), np.float64))
+
+    def crop(self, corners: Points) -> NDArray[np.float32]:
+        """Cut a box out and lay it straight; what lies outside the image is 0.
+
+        Parameters
+        ----------
+        corners
+            (4, 2) (row, col), in order around the box from its upper left corner along its upper side.
+        """
+        matrix, start, shape = _frame(corners)
+        answer = ndimage.affine_transform(
+            self.coefficients, matrix, start, shape, order=3, mode="constant", cval=0.0, prefilter=False
+        )
+        return np.asarray(answer, np.float32)
+
+
+def _frame(corners: Points) -> tuple[Points, NDArray[np.float64], tuple[int, int]]:
+    """Give matrix, offset and shape that take (row, col) of the crop to the image."""
+    down, right = corners[3] - corners[0], corners[1] - corners[0]
+    tall, wide = float(np.hypot(*down)), float(np.hypot(*right))
+    matrix = np.stack([down / tall, right / wide], axis=1)
+    shape = (max(1, round(tall)), max(1, round(wide)))
+    return matrix, corners[0] + matrix @ np.array([0.5, 0.5]), shape
+
+
+def padded(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Bring a crop to side × side: zeros all around where it is smaller, its middle where it is larger."""
+    answer = np.zeros((side, side), np.float32)
+    taken, given = [], []
+    for length in crop.shape:
+        spare = (side - length) // 2
+        taken.append(slice(max(0, -spare), max(0, -spare) + min(side, length)))
+        given.append(slice(max(0, spare), max(0, spare) + min(side, length)))
+    answer[given[0], given[1]] = crop[taken[0], taken[1]]
+    return answer
