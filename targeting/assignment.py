@@ -1,7 +1,7 @@
 """Which hole goes with which group, once the places are known: shortest shifts, and no group below the smallest size.
 
-Groups are given by their centre holes; a centre always belongs to its own group, so a group never loses the hole its
-shifts are measured from.
+Groups are given by their centres, places that reach some holes. Where a hole that is to be exposed stands at a centre
+(its home), it always belongs to that group, so a group never loses the hole its shifts are measured from.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,16 @@ def nearest_groups(reach: Reach, centres: Indices) -> Indices:
     return np.where(np.isfinite(shifts.min(axis=1)), nearest, NOT_GROUPED)
 
 
-def sized_groups(reach: Reach, centres: Indices, smallest: int) -> tuple[Indices, Indices]:
+def sized_groups(reach: Reach, home: Indices, centres: Indices, smallest: int) -> tuple[Indices, Indices]:
     """Assign holes to groups of at least ``smallest`` at the least total shift; drop groups that cannot be filled.
 
-    Each group has ``smallest - 1`` places that must be filled by holes in reach, which is a linear assignment; all
-    other holes go to their nearest centre.
+    Each group has ``smallest`` places that must be filled, one of them by the hole at home there; the others are a
+    linear assignment of holes in reach. All holes left go to their nearest centre.
+
+    Parameters
+    ----------
+    home
+        For each place (column) the hole (row) that stands there, negative where none does.
 
     Returns
     -------
@@ -40,29 +45,32 @@ def sized_groups(reach: Reach, centres: Indices, smallest: int) -> tuple[Indices
     kept = np.array(centres, dtype=np.intp)
     while kept.size:
         groups = nearest_groups(reach, kept)
-        groups[kept] = np.arange(kept.size)
+        at_home = home[kept] >= 0
+        groups[home[kept][at_home]] = np.flatnonzero(at_home)
         short = np.bincount(groups[groups >= 0], minlength=kept.size) < smallest
         if not short.any():
             return kept, groups
-        filled, groups = _filled(reach, kept, groups, smallest)
-        if filled.min() >= smallest - 1:
+        filled, groups = _filled(reach, home, kept, groups, smallest)
+        if filled.min() >= smallest:
             return kept, groups
         kept = np.delete(kept, int(np.argmin(filled)))
     return kept, np.full(len(reach), NOT_GROUPED, dtype=np.intp)
 
 
-def _filled(reach: Reach, centres: Indices, groups: Indices, smallest: int) -> tuple[Indices, Indices]:
+def _filled(reach: Reach, home: Indices, centres: Indices, groups: Indices, smallest: int) -> tuple[Indices, Indices]:
     """Fill the places of every group; give how many each got and the groups of the holes."""
-    others = np.setdiff1d(np.arange(len(reach)), centres)
+    at_home = home[centres] >= 0
+    others = np.setdiff1d(np.arange(len(reach)), home[centres][at_home])
     nearest = reach[others][:, centres].min(axis=1)
     extra = reach[np.ix_(others, centres)] - np.where(np.isfinite(nearest), nearest, 0.0)[:, None]
-    costs = np.repeat(np.where(np.isfinite(extra), extra, _FAR), smallest - 1, axis=1)
+    owner = np.repeat(np.arange(centres.size), smallest - at_home)
+    costs = np.where(np.isfinite(extra), extra, _FAR)[:, owner]
     holes, places = linear_sum_assignment(costs)
     real = costs[holes, places] < _FAR
-    taken = places[real] // (smallest - 1)
+    taken = owner[places[real]]
     answer = groups.copy()
     answer[others[holes[real]]] = taken
-    return np.bincount(taken, minlength=len(centres)), answer
+    return np.bincount(taken, minlength=len(centres)) + at_home, answer
 
 
 def shorter_shifts(reach: Reach, centres: Indices, rounds: int) -> Indices:

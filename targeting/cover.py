@@ -48,17 +48,23 @@ class CoverProblem:
         return csr_array((np.ones(len(columns)), columns, pointers), shape=(len(self.coverers), len(self.covers)))
 
 
-def least_possible(problem: CoverProblem) -> float:
-    """Give a number that no cover goes below: the optimum of the linear program, or a packing where that is too large.
+def least_possible(problem: CoverProblem, *, quick: bool = False) -> float:
+    """Give a number that no cover goes below: the optimum of the linear program, or what is quickly seen.
 
-    The packing counts rows no two of which share a candidate; each needs one of its own.
+    Quickly seen are two feasible solutions of the dual program: rows no two of which share a candidate, each worth 1;
+    and every row worth the share it has in its widest candidate.
     """
-    if len(problem.coverers) > _LARGEST_PROGRAM:
-        return float(_packed_rows(problem))
+    if quick or len(problem.coverers) > _LARGEST_PROGRAM:
+        return max(float(_packed_rows(problem)), _shares(problem))
     matrix = problem.matrix()
     rule = LinearConstraint(matrix, 1, np.inf)
     answer = milp(np.ones(matrix.shape[1]), constraints=rule, bounds=Bounds(0, 1))  # nothing integral: the relaxation
-    return float(answer.fun) if answer.status == 0 else float(_packed_rows(problem))
+    return float(answer.fun) if answer.status == 0 else least_possible(problem, quick=True)
+
+
+def _shares(problem: CoverProblem) -> float:
+    sizes = np.array([len(covered) for covered in problem.covers])
+    return float(sum(1.0 / sizes[coverers].max() for coverers in problem.coverers))
 
 
 def _packed_rows(problem: CoverProblem) -> int:
