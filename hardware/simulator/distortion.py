@@ -77,7 +77,7 @@ class Distortion:
 
 @lru_cache(maxsize=6)
 def _maps(distortion: Distortion) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    grid = np.stack(np.mgrid[: distortion.rows_px, : distortion.cols_px], axis=-1)
+    grid = np.moveaxis(np.mgrid[: distortion.rows_px, : distortion.cols_px], 0, -1)
     straight = distortion.straight(grid) + distortion.margin_px
     x, y = straight[..., 1].astype(np.float32), straight[..., 0].astype(np.float32)
     whole, part = cv2.convertMaps(x, y, cv2.CV_16SC2)
