@@ -42,7 +42,7 @@ class RunStatus(StrEnum):
 FLOW: Mapping[Phase, frozenset[Phase]] = {
     Phase.INVENTORY: frozenset({Phase.NEXT_GRID, Phase.PARK}),
     Phase.NEXT_GRID: frozenset({Phase.LOAD_GRID, Phase.CHOOSE_GRIDS, Phase.PARK}),
-    Phase.LOAD_GRID: frozenset({Phase.TAKE_ATLAS, Phase.LEAVE_GRID, Phase.NEXT_GRID}),
+    Phase.LOAD_GRID: frozenset({Phase.TAKE_ATLAS, Phase.CHOOSE_SQUARES, Phase.LEAVE_GRID, Phase.NEXT_GRID}),
     Phase.TAKE_ATLAS: frozenset({Phase.FIND_SQUARES, Phase.REGISTER, Phase.LEAVE_GRID}),
     Phase.REGISTER: frozenset({Phase.CHOOSE_SQUARES, Phase.LEAVE_GRID}),
     Phase.FIND_SQUARES: frozenset({Phase.CHOOSE_SQUARES, Phase.LEAVE_GRID}),
