@@ -10,6 +10,7 @@ from ..protocols.errors import EpicycleError
 from . import doctor, leaving, nights, pictures, steering
 from .detect import detect_app
 from .protocols import protocols_app
+from .simulate import simulate_app
 from .terminal import errors
 
 # What a command needs is imported in it: looking at a night must not wait for what only running one needs.
@@ -35,6 +36,7 @@ app.command()(leaving.note)
 app.command()(doctor.doctor)
 app.add_typer(protocols_app, name="protocols")
 app.add_typer(detect_app, name="detect")
+app.add_typer(simulate_app, name="simulate")
 
 
 def _version(asked: bool) -> None:

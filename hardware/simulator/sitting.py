@@ -1,0 +1,209 @@
+"""One picture as a person asks for it: which level of which grid, seen how; and the picture with what is known of it.
+
+It holds the truth; nothing that decides or detects may import this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ...protocols.errors import BadInput
+from ...protocols.grid_types import HOLE_TYPES, MATERIALS, MESHES
+from ...protocols.preset import Preset
+from . import coco
+from .cassette_world import KINDS, GridSpec
+from .instrument import Instrument
+from .labels import HoleLabel, SquareLabel, holes_seen, squares_seen
+from .openings import SquareKind
+from .plates import Plate
+from .profile import Profile, check_camera, first_complaint, load_profile
+from .studio import BEGINNING, aim, hole_of, photograph, square_like, stand_up, world_of
+from .truth import TrueSquare
+from .variety import named
+from .world import GridWorld
+
+SeenLevel = Literal["atlas", "square", "hole", "exposure"]
+LEVELS: tuple[SeenLevel, ...] = get_args(SeenLevel)
+On = Literal["hole", "film", "edge"]
+ONS: tuple[On, ...] = get_args(On)
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """What is asked for.
+
+    Attributes
+    ----------
+    level
+        One of `LEVELS`.
+    grid
+        Fields of `GridSpec`; what is not given is as the kind has it.
+    optics
+        Fields of `Preset` that differ from the profile's.
+    square_kind
+        Class of the square in the middle; None takes an intact one, or whatever lies there.
+    place_um
+        Where to look, in the grid's frame; None takes the middle of the grid, of a square, or of a hole.
+    on
+        At hole and exposure level: a hole, the film between holes, or a hole's edge.
+    """
+
+    level: str
+    profile: str = "demo-2k"
+    seed: int = 1
+    grid: Mapping[str, Any] = field(default_factory=dict)
+    optics: Mapping[str, Any] = field(default_factory=dict)
+    square_kind: str | None = None
+    place_um: tuple[float, float] | None = None
+    on: str = "hole"
+    tilt_deg: float = 0.0
+    save_frames: bool = False
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The picture: counts (rows, cols) or (frames, rows, cols), its optics, and what it shows."""
+
+    pixels: NDArray[Any]
+    preset: Preset
+    about: dict[str, Any]
+    squares: list[SquareLabel]
+    holes: list[HoleLabel]
+    title: str
+
+    def plate(
+        self, *, title: str | None = None, labelled: bool = False, pixels: NDArray[np.generic] | None = None
+    ) -> Plate:
+        """Give it as people look at it; ``pixels`` takes the place of the sum of the frames."""
+        shown = pixels if pixels is not None else self.pixels.sum(axis=0) if self.pixels.ndim == 3 else self.pixels
+        exposure = self.preset.level == "exposure"
+        return Plate(
+            self.title if title is None else title,
+            shown,
+            self.preset.pixel_size_a,
+            rings=exposure,
+            squares=self.squares if labelled and self.preset.level != "hole" else (),
+            holes=self.holes if labelled and self.preset.level in ("square", "hole") else (),
+        )
+
+    def entry(self, file_name: str) -> dict[str, Any]:
+        """Give its labels as `coco.document` takes them."""
+        rows, cols = self.preset.rows_px, self.preset.cols_px
+        image = {"file_name": file_name, "width": cols, "height": rows, "parent_file": None, **self.about}
+        return {"image": image, "annotations": coco.annotations(self.squares, self.holes, rows, cols)}
+
+
+def sit(asked: Sitting) -> Portrait:
+    """Take the picture.
+
+    Raises
+    ------
+    BadInput
+        A name that is on no list, a number out of its range, or a place that the stage does not reach.
+    """
+    level = named(asked.level, LEVELS, "level")
+    profile = load_profile(asked.profile)
+    instrument = stand_up(profile, grid_spec(asked.grid), asked.seed)
+    preset = _preset(profile, level, asked.optics)
+    square, place = _place(world_of(instrument), level, asked)
+    aim(instrument, preset, place, tilt_deg=asked.tilt_deg)
+    pixels = photograph(instrument, preset, save_frames=asked.save_frames)
+    squares, holes = squares_seen(instrument, preset, BEGINNING), holes_seen(instrument, preset, BEGINNING)
+    about = _about(instrument, preset, asked, place, square)
+    return Portrait(pixels, preset, about, squares, holes, _title(about))
+
+
+def grid_spec(given: Mapping[str, Any]) -> GridSpec:
+    """Check what a person says of a grid; raises `BadInput`."""
+    fields = dict(given)
+    for name, known, what in (
+        ("hole_type", tuple(HOLE_TYPES), "grid type"),
+        ("mesh", tuple(MESHES), "mesh"),
+        ("material", MATERIALS, "material"),
+        ("kind", tuple(KINDS), "kind of grid"),
+    ):
+        if fields.get(name):
+            fields[name] = named(str(fields[name]), known, what)
+    try:
+        return GridSpec.model_validate(fields)
+    except ValidationError as error:
+        raise BadInput(f"the grid: {first_complaint(error)}") from error
+
+
+def _preset(profile: Profile, level: SeenLevel, changes: Mapping[str, Any]) -> Preset:
+    try:
+        preset = Preset.model_validate({**profile.levels[level].preset.model_dump(), **changes})
+    except ValidationError as error:
+        raise BadInput(f"the optics of the {level} level: {first_complaint(error)}") from error
+    check_camera(preset, profile.camera)
+    return preset
+
+
+def _place(world: GridWorld, level: SeenLevel, asked: Sitting) -> tuple[TrueSquare | None, tuple[float, float]]:
+    """Choose the square that is shown, where there is one, and the middle of the picture."""
+    on = named(asked.on, ONS, "place")
+    if asked.place_um is not None:
+        return None, asked.place_um
+    if level == "atlas" and asked.square_kind is None:
+        return None, (0.0, 0.0)
+    square = _square(world, asked.square_kind)
+    if level in ("atlas", "square") or not square.holes:
+        return square, (square.x_um, square.y_um)
+    hole = hole_of(square)
+    assert hole is not None
+    first, second = world.film.basis_um.T
+    away = {"hole": np.zeros(2), "film": (first + second) / 2, "edge": first / np.linalg.norm(first) * hole.radius_um}
+    return square, (hole.x_um + float(away[on][0]), hole.y_um + float(away[on][1]))
+
+
+def _square(world: GridWorld, kind: str | None) -> TrueSquare:
+    if kind is not None:
+        return square_like(world, named(kind, [member.name.lower() for member in SquareKind], "class of squares"))
+    try:
+        return square_like(world, "intact")
+    except BadInput:
+        present = world.squares.kind.flat[int(np.argmin(np.hypot(world.squares.x_um, world.squares.y_um)))]
+        return square_like(world, SquareKind(int(present)).name.lower())
+
+
+def _about(
+    instrument: Instrument,
+    preset: Preset,
+    asked: Sitting,
+    place: tuple[float, float],
+    square: TrueSquare | None,
+) -> dict[str, Any]:
+    spec = world_of(instrument).spec
+    pixel_a, rotation = instrument.true_level(preset)
+    looked = instrument.looked_at(BEGINNING, preset)
+    return {
+        "level": preset.level,
+        "profile": asked.profile,
+        "world_seed": asked.seed,
+        "pixel_size_a": preset.pixel_size_a,
+        "true_pixel_size_a": round(pixel_a, 6),
+        "rotation_deg": round(rotation, 4),
+        "tilt_deg": asked.tilt_deg,
+        "defocus_um": round(instrument.true_defocus_um(looked, BEGINNING), 4),
+        "dose_e_per_a2": preset.dose_e_per_a2,
+        "place_um": [round(value, 3) for value in place],
+        "square_kind": None if square is None else square.kind,
+        "mesh": spec.mesh,
+        "hole_type": spec.hole_type,
+        "material": spec.material,
+        "kind": spec.kind,
+    }
+
+
+def _title(about: Mapping[str, Any]) -> str:
+    square = f", {about['square_kind']} square" if about["square_kind"] else ""
+    tilt = f", tilt {about['tilt_deg']:g}°" if about["tilt_deg"] else ""
+    grid = f"{about['hole_type']} {about['material'].lower()}, {about['mesh']} mesh, {about['kind']} grid"
+    return (
+        f"{about['level']}: {grid}{square}\ndefocus {about['defocus_um']:.4g} µm, {about['dose_e_per_a2']:.3g} e⁻/Å², "
+        f"{about['pixel_size_a']:g} Å per pixel{tilt}"
+    )
