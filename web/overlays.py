@@ -36,9 +36,13 @@ class ScaleBar:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """One square on the atlas; ``visit`` is its place in the order of visits, empty when it was not visited."""
+    """One square on the atlas; ``visit`` is its place in the order of visits, empty when it was not visited.
+
+    ``step`` is a fifth of the score's range, from 0; ``result`` is usable, poor or empty where nothing was judged.
+    """
 
     category: str
+    step: int
     corners: tuple[tuple[float, float], ...]
     x: float
     y: float
@@ -167,6 +171,7 @@ def _outline(one: SquareNight, projection: Projection, visit: int | None) -> Out
     result = "usable" if 2 * square.usable >= square.exposures else "poor"
     return Outline(
         category=square.category if square.category in CATEGORIES else "other",
+        step=min(int(max(square.score, 0.0) * 5), 4),
         corners=tuple((float(px), float(py)) for px, py in corners),
         x=float(x),
         y=float(y),

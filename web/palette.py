@@ -47,5 +47,15 @@ HOLES: Mapping[str, Stroke] = {
 MARKS: Mapping[str, str] = {"usable": "#04d18b", "poor": "#ff7d52", "open": "#cfd8e0", "lost": "#ff5b78"}
 """Exposures by verdict; discs where usable or not judged, diamonds where not."""
 
+RESULTS: Mapping[str, Stroke] = {
+    "usable": Stroke("#3ce8a6", (), 2.4),
+    "poor": Stroke("#ff7d52", (3, 2), 2.4),
+    "none": Stroke("#9aa4ae", (1, 3), 1.0),
+}
+"""Outlines of squares, by what came of the exposures in them."""
+
+SCALE: tuple[str, ...] = ("#5b2a86", "#3b6fb6", "#2a9d8f", "#8fc93a", "#fde725")
+"""Worst to best: lightness rises all the way, so the order is seen without colour too."""
+
 HALO, TAG, BAR = "#000000", "#ffffff", "#ffffff"
 """The dark halo under every line, letters over pictures, the scale bar."""

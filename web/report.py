@@ -1,6 +1,7 @@
 """The morning report: one HTML file that opens from a memory stick and answers, first of all, what to do next.
 
-Everything is inside the file: pictures as data URIs, charts as SVG, one style sheet, no script. Names and texts are
+Everything is inside the file: pictures as data URIs, charts as SVG, one style sheet, and a script that only
+adds comforts (zoom, sort, filter): everything is read without it. Names and texts are
 escaped by the template engine; nothing here builds markup.
 """
 
@@ -21,6 +22,7 @@ from ..files.atomic import write_bytes
 from . import palette, plots, sentences
 from .instrument import instrument_sheet, plugin_lines
 from .night import WholeNight, whole_night
+from .quality_map import shares
 from .sections import Darkroom, decision_section, grid_section, sides_of
 
 
@@ -69,6 +71,7 @@ def report_html(reader: Engine, folder: Path, zone: tzinfo | None = None) -> str
         timeline=plots.timeline(night, zone),
         night_decisions=[decision_section(d, night.grids) for d in night.decisions if d.question == "grids"],
         throughput=_throughput(night),
+        shots=sorted((shot for grid in night.grids for shot in grid.shots), key=lambda shot: shot.number),
         microscope=instrument_sheet(night.status.microscope),
         plugins=plugin_lines(night.status.plugins),
         protocol=_yaml(night.status.protocol),
@@ -152,6 +155,11 @@ def _environment(zone: tzinfo | None) -> Environment:
         Verdict=Verdict,
         symbols=sentences.SYMBOLS,
         time_kinds=plots.KINDS,
+        shares=shares(),
+        worst_fit_a=plots.WORST_SHOWN_A,
+        fifths=[f"{step / 5:.1f} to {(step + 1) / 5:.1f}" for step in range(5)],
+        scale=palette.SCALE,
+        strokes_of_results=palette.RESULTS,
         strokes_of_squares=palette.SQUARES,
         strokes_of_holes=palette.HOLES,
         colours_of_marks=palette.MARKS,

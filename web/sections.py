@@ -15,6 +15,7 @@ from . import plots, sentences
 from .night import GridNight, SquareNight, WholeNight
 from .overlays import ATLAS_SHOWN, HOLE_SHOWN, SQUARE_SHOWN, Overlay, atlas_overlay, group_overlay, square_overlay
 from .pictures import Picture, Sides, picture_of, sides_for, smaller
+from .quality_map import QualityMap, quality_map
 
 THUMBNAIL_PX = 144
 """Side of the atlas on a card: twice what is shown, for dense screens."""
@@ -94,6 +95,7 @@ class GridSection:
     classes: tuple[tuple[str, int], ...]
     spreads: Mapping[str, Spread]
     squares: tuple[SquareSection, ...]
+    quality: QualityMap | None
     by_square: plots.Chart | None
     by_ice: plots.Chart | None
     decisions: tuple[DecisionSection, ...]
@@ -175,6 +177,7 @@ def grid_section(grid: GridNight, darkroom: Darkroom) -> GridSection:
         classes=tuple((name, counted[name]) for name in sentences.CATEGORIES if name in counted),
         spreads={name: found for name in MEASURES if (found := _spread(name, grid.shots)) is not None},
         squares=tuple(_square_section(grid, inside, darkroom) for inside in grid.visited),
+        quality=None if atlas is None else quality_map(grid, atlas[0].overlay, atlas[0].picture),
         by_square=plots.resolution_by_square(grid),
         by_ice=plots.resolution_by_ice(grid),
         decisions=tuple(decision_section(decision, [grid]) for decision in grid.decisions),
