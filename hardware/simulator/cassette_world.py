@@ -32,7 +32,9 @@ class GridSpec(Frozen):
     ice_spread_holes: float = Field(default=0.08, ge=0, description="Its spread from hole to hole, likewise.")
     gradient: float = Field(default=0.25, description="Blotting: change of ln thickness from the centre to the rim.")
     hole_ice: float = Field(
-        default=1.0, gt=0, description="Ice in holes relative to that on the film; where it is much more, holes are dark."
+        default=1.0,
+        gt=0,
+        description="Ice in holes relative to that on the film; where it is much more, holes are dark.",
     )
     lens: float = Field(default=0.32, ge=0, le=0.8, description="How much thinner a hole's ice is in its middle.")
     lens_spread: float = Field(default=0.06, ge=0, description="Its standard deviation from hole to hole.")

@@ -1,139 +1,111 @@
-"""Things with an outline: tears and cracks in the film, ice crystals and other dirt on it."""
+"""The defects of one square, each with its own shape, drawn from the square's own generator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from .cassette_world import GridSpec
 from .cells import Floats
+from .dirt import Dirt, Fern, clump_of, drops_of, fern_of, grains_of, joined, shreds_of
 from .openings import SquareKind, SquaresAt
+from .tears import Ridge, Tear, crack_of, ridge_of, tear_of
 
-CORNERS, DIRT_CORNERS = 48, 14
+__all__ = ["Defects", "Dirt", "Fern", "Ridge", "Tear", "defects_of"]
 
+GOLD_FERNS, CARBON_FERNS = 1.5, 0.2
+"""Ferns per square where nobody says how many: gold films grow them at the edges of holes; assumed."""
 
-@dataclass(frozen=True, slots=True)
-class Tear:
-    """An opening in the film, outline (n, 2) in the grid's frame, with the film rolled up along its edge."""
+CLUMPS, CLUMPS_DIRTY = 0.12, 1.5
+"""Dark clumps per ordinary and per contaminated square; assumed."""
 
-    outline_um: Floats
-    fold_um: float
-
-    def holds(self, x_um: float, y_um: float) -> bool:
-        """Whether a place lies inside."""
-        return float(cv2.pointPolygonTest(self.outline_um.astype(np.float32), (float(x_um), float(y_um)), False)) >= 0
-
-
-@dataclass(frozen=True, slots=True)
-class Dirt:
-    """Ice crystals and other grains, one array element each.
-
-    Attributes
-    ----------
-    middle_um
-        Shape (n, 2), grid's frame.
-    radius_um
-        Mean radius.
-    outline_um
-        Shape (n, corners, 2).
-    water_nm
-        Thickness, as that of so much ice.
-    """
-
-    middle_um: Floats
-    radius_um: Floats
-    outline_um: Floats
-    water_nm: Floats
+HolesNear = Callable[[Floats], tuple[Floats, Floats]]
+"""Answers the centres (n, 2) and radii of the holes next to places (n, 2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defects:
-    """All outlines of one square."""
+    """All defects of one square; ``drops_um`` holds x, y, radius and thickness in nm of drops of ethane, (n, 4)."""
 
     tears: tuple[Tear, ...]
+    ridges: tuple[Ridge, ...]
     dirt: Dirt
+    ferns: tuple[Fern, ...]
+    drops_um: Floats
 
 
-def defects_of(seed: int, square: SquaresAt, opening_um: float, crystals: float) -> Defects:
-    """Draw the defects of one square (arrays of one element) from its own generator."""
+def defects_of(
+    seed: int, square: SquaresAt, opening_um: float, spec: GridSpec, gold: bool, holes_near: HolesNear | None
+) -> Defects:
+    """Draw the defects of one square (arrays of one element)."""
     i, j, kind = int(square.i[0]), int(square.j[0]), SquareKind(int(square.kind[0]))
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, i + 2**20, j + 2**20])))
     centre = np.array([square.x_um[0], square.y_um[0]])
     opening = opening_um * float(square.size[0])
     tears: list[Tear] = []
     if kind is SquareKind.TORN:
-        tears += [_tear(rng, centre, opening) for _ in range(1 + int(rng.random() < 0.3))]
+        tears += [tear_of(rng, centre, opening) for _ in range(1 + int(rng.random() < 0.3))]
     if kind is SquareKind.CRACKED:
-        tears += [_crack(rng, centre, opening) for _ in range(1 + int(rng.random() < 0.5))]
-    many = {SquareKind.EMPTY: 0.0, SquareKind.CONTAMINATED: 18.0 + 4.0 * crystals}.get(kind, crystals)
-    dirt = _joined([_dirt(rng, centre, opening, int(rng.poisson(many))), *(_shreds(rng, tear) for tear in tears)])
-    return Defects(tuple(tears), dirt)
-
-
-def _tear(rng: np.random.Generator, centre: Floats, opening: float) -> Tear:
-    middle = centre + rng.uniform(-0.25, 0.25, 2) * opening
-    radius = opening * rng.uniform(0.12, 0.36)
-    return Tear(_ragged(rng, middle, radius, 0.22, 9), opening * rng.uniform(0.004, 0.02))
-
-
-def _crack(rng: np.random.Generator, centre: Floats, opening: float) -> Tear:
-    steps = 9
-    turns = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.45, steps))
-    along = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], axis=1), axis=0) * opening * rng.uniform(0.05, 0.09)
-    along += centre + rng.uniform(-0.3, 0.3, 2) * opening - along.mean(axis=0)
-    across = np.stack([-np.sin(turns), np.cos(turns)], axis=1)
-    width = opening * 0.012 * np.sin(np.pi * (np.arange(steps) + 0.5) / steps) * rng.uniform(0.4, 1.8, steps)
-    outline = np.concatenate([along + across * width[:, None], (along - across * width[:, None])[::-1]])
-    return Tear(outline, 0.003 * opening)
-
-
-def _dirt(rng: np.random.Generator, centre: Floats, opening: float, heaps: int) -> Dirt:
-    # Most grains lie alone, some in heaps; the ragged outlines of all are drawn at once.
-    alone = rng.random(heaps) < 0.75
-    grains = np.where(alone, 1, rng.integers(3, 12, heaps))
-    heap = np.repeat(np.arange(heaps), grains)
-    size = 0.12 * np.exp(0.8 * rng.standard_normal(heaps))
-    spread = np.where(alone, 0.0, 1.1 * size * np.sqrt(grains - 1.0))
-    middle = centre + rng.uniform(-0.5, 0.5, (heaps, 2)) * opening
-    middle = middle[heap] + rng.standard_normal((heap.size, 2)) * spread[heap, None]
-    radius = size[heap] * rng.uniform(0.6, 1.4, heap.size)
-    water = 250.0 * np.exp(0.7 * rng.standard_normal(heaps))[heap]
-    return Dirt(middle, radius, _ragged(rng, middle, radius, 0.15, 4, DIRT_CORNERS), water)
-
-
-def _shreds(rng: np.random.Generator, tear: Tear) -> Dirt:
-    """Draw scraps of film rolled up at the edge of a tear."""
-    size = np.ptp(tear.outline_um, axis=0).max()
-    count = int(rng.integers(0, 5 + int(size / 4)))
-    middle = tear.outline_um[rng.integers(0, len(tear.outline_um), count)]
-    middle = middle + 0.02 * size * rng.standard_normal((count, 2))
-    radius = np.minimum(size * rng.uniform(0.005, 0.035, count), 1.5)
-    return Dirt(middle, radius, _ragged(rng, middle, radius, 0.3, 4, DIRT_CORNERS), rng.uniform(100, 700, count))
-
-
-def _joined(parts: Sequence[Dirt]) -> Dirt:
-    return Dirt(
-        np.concatenate([part.middle_um for part in parts]),
-        np.concatenate([part.radius_um for part in parts]),
-        np.concatenate([part.outline_um for part in parts]),
-        np.concatenate([part.water_nm for part in parts]),
+        tears += [part for _ in range(1 + int(rng.random() < 0.5)) for part in crack_of(rng, centre, opening)]
+    bare, dirty = kind is SquareKind.EMPTY, kind is SquareKind.CONTAMINATED
+    many = 0.0 if bare else 18.0 + 4.0 * spec.crystals if dirty else spec.crystals
+    grains = grains_of(rng, centre, opening, int(rng.poisson(many)))
+    clumps = rng.poisson(CLUMPS_DIRTY if dirty else CLUMPS * min(spec.crystals / 3.0, 3.0) * (not bare))
+    soot = [clump_of(rng, centre, opening) for _ in range(clumps)]
+    drops = drops_of(rng, centre, opening, int(rng.poisson(spec.ethane * (4.0 if dirty else 1.0 - bare))))
+    usual = GOLD_FERNS if gold else CARBON_FERNS
+    growing = int(rng.poisson((usual if spec.dendrites is None else spec.dendrites) * (not bare)))
+    ferns = tuple(
+        fern for fern in _ferns(rng, centre, opening, growing, holes_near) if _lies(fern.middle_um[:1], tears)
     )
+    # What lay on film that is gone has gone with it; scraps of the film hang at the edges.
+    settled = joined([grains, *soot])
+    lying = settled.where(_lies(settled.middle_um, tears))
+    dirt = joined([lying, *(shreds_of(rng, tear) for tear in tears)])
+    growing_on = tuple(fern for fern in ferns if _lies(fern.middle_um[:1], tears).all())
+    ridges = _ridges(rng, square, opening_um)
+    return Defects(tuple(tears), ridges, dirt, growing_on, drops[_lies(drops[:, :2], tears)])
 
 
-def _ragged(
-    rng: np.random.Generator,
-    middle: Floats,
-    radius: Floats | float,
-    roughness: float,
-    waves: int,
-    corners: int = CORNERS,
-) -> Floats:
-    """Draw outlines (..., corners, 2) around middles (..., 2): circles with some random harmonics."""
-    radius = np.asarray(radius)
-    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    order = np.arange(2, 2 + waves)
-    height = rng.normal(0, roughness, (*radius.shape, waves)) / order**0.7
-    phase = rng.uniform(0, 2 * np.pi, (*radius.shape, waves))
-    waved = height[..., None] * np.cos(order[:, None] * angle + phase[..., None])
-    reach = radius[..., None] * np.maximum(1 + waved.sum(axis=-2), 0.15)
-    return np.asarray(middle[..., None, :] + np.stack([np.cos(angle), np.sin(angle)], axis=-1) * reach[..., None])
+def _lies(places: Floats, tears: list[Tear]) -> NDArray[np.bool_]:
+    """Say which places (n, 2) have film under them."""
+    return np.array([not any(tear.opens(*place) for tear in tears) for place in places], bool)
+
+
+def _ferns(
+    rng: np.random.Generator, centre: Floats, opening: float, count: int, holes_near: HolesNear | None
+) -> list[Fern]:
+    """Grow ferns at the edges of holes, at bars, and as stars on the film."""
+    if count == 0:
+        return []
+    places = centre + rng.uniform(-0.48, 0.48, (count, 2)) * opening
+    kinds, turns = rng.random(count), rng.uniform(0, 2 * np.pi, count)
+    at_holes = np.zeros(count, bool) if holes_near is None else kinds < 0.65
+    middles, radii = places.copy(), np.full(count, 1.2)
+    if holes_near is not None and at_holes.any():
+        middles[at_holes], radii[at_holes] = holes_near(places[at_holes])
+    found = []
+    for place, radius, turn, at_hole, kind in zip(middles, radii, turns, at_holes, kinds, strict=True):
+        if at_hole:
+            found.append(fern_of(rng, place, float(radius), float(turn)))
+        elif kind < 0.8:
+            found.append(_at_bar(rng, centre, opening))
+        else:
+            found.append(fern_of(rng, place, float(radius)))
+    return found
+
+
+def _at_bar(rng: np.random.Generator, centre: Floats, opening: float) -> Fern:
+    inwards = np.pi / 2 * int(rng.integers(0, 4))
+    edge = centre - 0.5 * opening * np.array([np.cos(inwards), np.sin(inwards)])
+    edge += rng.uniform(-0.35, 0.35) * opening * np.array([-np.sin(inwards), np.cos(inwards)])
+    return fern_of(rng, edge, 0.8, inwards)
+
+
+def _ridges(rng: np.random.Generator, square: SquaresAt, opening_um: float) -> tuple[Ridge, ...]:
+    if square.wrinkle_slip_um[0] == 0.0:
+        return ()
+    centre = np.array([square.x_um[0] + square.wrinkle_x_um[0], square.y_um[0] + square.wrinkle_y_um[0]])
+    turn, bend = float(square.wrinkle_turn[0]), float(square.wrinkle_bend[0])
+    return (ridge_of(rng, centre, turn, bend, float(square.wrinkle_um[0]), 1.3 * opening_um),)

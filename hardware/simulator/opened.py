@@ -11,8 +11,8 @@ from .openings import Holes
 
 Layer = NDArray[np.float32]
 
-RIM_UM_WIDE, RIM_EXCESS = 0.045, 1.6
-"""Width of the thicker rim of a hole and how much thicker it is; from the dark rings of real holes."""
+RIM_UM_WIDE, RIM_EXCESS, GOLD_EXCESS = 0.04, 1.6, 0.8
+"""Width of the thicker rim of a hole and how much thicker it is, carbon and gold; from the dark rings of real holes."""
 
 COLLAR_UM = 0.11
 """How far ice piled up at a hole's edge reaches; likewise."""
@@ -42,7 +42,9 @@ def open_band(lattice: Film, table: Layer, index: Floats, pixel_um: float, ice: 
     matrix = np.array([[index[1, 1], index[1, 0], index[1, 2]], [index[0, 1], index[0, 0], index[0, 2]]])
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     place, shape = (
-        cv2.warpAffine(part, matrix, ice.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        np.asarray(
+            cv2.warpAffine(part, matrix, ice.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+        )
         for part in (table[..., :4], table[..., 4:])
     )
     dx, dy = _beside(lattice, place, index)
@@ -50,7 +52,7 @@ def open_band(lattice: Film, table: Layer, index: Floats, pixel_um: float, ice: 
     square = dx * dx
     square += dy * dy
     inside = radius - np.sqrt(square)
-    rim = _rim(inside, pixel_um)
+    rim = _rim(inside, pixel_um, GOLD_EXCESS if lattice.gold else RIM_EXCESS)
     dx *= shape[..., 1]
     dy *= shape[..., 2]
     dx += dy
@@ -92,10 +94,10 @@ def _beside(lattice: Film, place: Layer, index: Floats) -> tuple[Layer, Layer]:
     return xu * u + xv * v - place[..., 0], yu * u + yv * v - place[..., 1]
 
 
-def _rim(inside: Layer, pixel_um: float) -> Layer:
+def _rim(inside: Layer, pixel_um: float, excess: float) -> Layer:
     """Give how much more film there is at the rims, as a fraction; a wide pixel sees it spread over itself."""
     width = max(RIM_UM_WIDE, pixel_um)
-    height = RIM_EXCESS * RIM_UM_WIDE / width
+    height = excess * RIM_UM_WIDE / width
     rim = np.abs(inside + np.float32(RIM_UM_WIDE))
     rim *= np.float32(-height / width)
     rim += np.float32(height)
@@ -105,7 +107,8 @@ def _rim(inside: Layer, pixel_um: float) -> Layer:
 def _collar(inside: Layer, lean: Layer, collar: Layer, pixel_um: float) -> Layer:
     """Give the ice piled up at the edges of holes, more of it where the ice leans to."""
     width = max(COLLAR_UM, 0.7 * pixel_um)
-    out = inside * np.float32(1 / width)
+    # Over the hole nothing holds the piled-up ice but the rim, so it falls off twice as fast.
+    out = (inside + np.maximum(inside, 0)) * np.float32(1 / width)
     out *= out
     out += 1
     out *= out

@@ -56,8 +56,8 @@ class Exposures:
 
     def where(self, which: NDArray[np.bool_]) -> "Exposures":
         """Keep some of them."""
-        parts = (self.at_um, self.square_um, self.patch, self.square, self.tile, self.good)
-        return Exposures(*(part[which] for part in parts))
+        at, squares, good = self.at_um[which], self.square_um[which], self.good[which]
+        return Exposures(at, squares, self.patch[which], self.square[which], self.tile[which], good)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def read_session(holes_csv: Path) -> Exposures:
         names = [(row["tile"], row["square"], row["patch"]) for row in rows]
     except KeyError as error:
         raise BadInput(f"{holes_csv} has no column {error}; it must be the session's holes.csv") from error
-    numbers = [_numbered([name[:depth] for name in names]) for depth in (3, 2, 1)]
-    return Exposures(places, squares, *numbers, reached <= GOOD_A)
+    patch, square, tile = (_numbered([name[:depth] for name in names]) for depth in (3, 2, 1))
+    return Exposures(places, squares, patch, square, tile, reached <= GOOD_A)
 
 
 def exposed_likewise(world: GridWorld, session: Exposures, voltage_kv: float) -> Exposures:

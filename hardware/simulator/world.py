@@ -16,6 +16,7 @@ from .cells import Floats, field, key, normal, uniform
 from .defects import Defects, defects_of
 from .film import MIXED, RIM_UM, bars_of, film_of, nearest_cell
 from .ice import between_squares, in_the_middle, lenses_of, within_square
+from .marks import marks_of
 from .openings import Holes, SquareKind, Squares, SquaresAt
 
 WOBBLE_UM = 25.0
@@ -170,7 +171,14 @@ class GridWorld:
         """Give the tears and the dirt of one square."""
         found = self._defects.get((i, j))
         if found is None:
-            found = defects_of(self.seed, self.square(i, j), self.bars.mesh.opening_um, self.spec.crystals)
+            found = defects_of(
+                self.seed,
+                self.square(i, j),
+                self.bars.mesh.opening_um,
+                self.spec,
+                self.film.gold,
+                self._holes_near if self.film.hole_um > 0 else None,
+            )
             self._defects[(i, j)] = found
         return found
 
@@ -193,6 +201,19 @@ class GridWorld:
         across = c * dy - s * dx - square.wrinkle_bend * along**2
         moved = 0.5 * slip * np.sign(across) * np.exp(-np.abs(across) / SLIP_UM)
         return x + c * moved, y + s * moved
+
+    @cached_property
+    def marks(self) -> tuple[Floats, ...]:
+        """Outlines (n, 2) of the metal that marks the mesh."""
+        if not self.spec.marks:
+            return ()
+        return marks_of(self.bars.basis_um, np.array(self.offset_um), self.bars.mesh.opening_um)
+
+    def _holes_near(self, places: Floats) -> tuple[Floats, Floats]:
+        # To the lattice's own points: what a hole lies off them is less than what grows at its edge is wide.
+        film = self.film
+        index = np.stack(nearest_cell(film.basis_um, film.origin_um, *places.T), axis=-1)
+        return film.origin_um + index @ film.basis_um.T, np.full(len(places), film.hole_um / 2)
 
     def _kinds(self, i: NDArray[np.int64], j: NDArray[np.int64], x: Floats, y: Floats) -> NDArray[np.int64]:
         spec = self.spec
