@@ -269,6 +269,10 @@ class Column:
                 lambda: Reread(scope.loaded(), scope.position(), scope.status()), self.deadlines.exchange
             )
         except TimeoutError:
+            # Whoever asks next must not queue behind the call that hangs.
+            self._clock.abandon()
+            self._seat.leave()
+            self._seat = Seat()
             return ScopeFault(f"the microscope did not answer {act}, nor after its driver was restarted; look at it")
         self.on_restart(act, reread)
         return Stuck(

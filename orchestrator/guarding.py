@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from ..db import models
 from ..db.journal import Entry
-from ..hardware.errors import BeamLost, HardwareError, Refilling, VacuumLost, ValveClosed
+from ..hardware.errors import BeamLost, DiskFull, HardwareError, Refilling, VacuumLost, ValveClosed
 from ..hardware.records import ScopeStatus, Vacuum
 from ..protocols.errors import EpicycleError
 from .flow import RunStatus
@@ -17,19 +17,21 @@ ASK_AGAIN_S = 30.0
 
 
 def check(night: Night) -> None:
-    """Read the microscope's health before anything that costs sample; wait out a dewar fill.
+    """Read the microscope's health before anything that costs sample; wait out a dewar fill and a pump cycle.
 
     Raises
     ------
-    VacuumLost, ValveClosed, BeamLost
+    VacuumLost, ValveClosed, BeamLost, DiskFull
         The microscope cannot be used as it is.
     Refilling
-        A fill outlasted its limit.
+        A fill or a pump cycle outlasted its limit.
     """
     status = night.column.status()
     if status.filling:
         wait_for_refill(night)
         status = night.column.status()
+    if status.pumping:
+        status = _wait_for_pump(night)
     _demand_beam(status)
 
 
@@ -40,6 +42,8 @@ def _demand_beam(status: ScopeStatus) -> None:
         raise ValveClosed("the column valve is closed though nobody closed it; nothing is exposed until it is open")
     if not status.beam_on:
         raise BeamLost("there is no beam; nothing is exposed until there is")
+    if status.free_disk_mb is not None and status.free_disk_mb <= 0:
+        raise DiskFull("the images' disk takes nothing; nothing is exposed until it does")
 
 
 def refill_if_due(night: Night) -> None:
@@ -73,17 +77,30 @@ def wait_for_refill(night: Night) -> None:
         raise Refilling(f"a dewar fill did not end within {limit_s / 60:.0f} min; waiting again")
 
 
-def refine_zero_loss(night: Night) -> None:
-    """Centre the zero-loss peak when its interval has passed."""
+def _wait_for_pump(night: Night) -> ScopeStatus:
+    """Wait until the vacuum's pump is still, within the limit that fills have too."""
+    began, limit_min = night.clock.now(), night.protocol.dewars.wait_limit_min
+    while (status := night.column.status()).pumping:
+        if night.clock.now() - began >= timedelta(minutes=limit_min):
+            raise Refilling(f"a pump cycle did not end within {limit_min:g} min; waiting again")
+        night.clock.sleep(ASK_AGAIN_S)
+    waited_s = (night.clock.now() - began).total_seconds()
+    with night.journal.write(grid_id=night.me.grid_id) as entry:
+        entry.say("pump_waited", f"waited {waited_s:.0f} s for the vacuum's pump", waited_s=waited_s)
+    return status
+
+
+def refine_zero_loss(night: Night, *, at_once: bool = False) -> None:
+    """Centre the zero-loss peak when its interval has passed, or at once."""
     hours = night.protocol.zero_loss_interval_h
-    if hours <= 0:
+    if hours <= 0 and not at_once:
         return
     with night.journal.read() as db:
         ends = db.scalars(
             select(models.Step.ended_at).where(models.Step.kind == "zero loss", models.Step.status == "done")
         ).all()
     last = max((end for end in ends if end is not None), default=None)
-    if last is not None and night.clock.now() - last < timedelta(hours=hours):
+    if not at_once and last is not None and night.clock.now() - last < timedelta(hours=hours):
         return
     night.journal.step(
         f"zero loss {len(ends) + 1}",
@@ -151,6 +168,8 @@ def note_fault(night: Night, error: EpicycleError, recovery: str, work: str | No
 def wait_for_scope(night: Night, error: EpicycleError) -> None:
     """Wait until the microscope is fit again: reopen the valve on a green vacuum, give the rest time, then give up.
 
+    A beam that was lost though all else is well may have left the filter's slit, so the peak is centred then.
+
     Raises
     ------
     Halt
@@ -159,6 +178,8 @@ def wait_for_scope(night: Night, error: EpicycleError) -> None:
     limit = night.clock.now() + timedelta(minutes=night.protocol.recovery.scope_fault_wait_min)
     while True:
         if _made_fit(night):
+            if isinstance(error, BeamLost) and night.column.capabilities().has_energy_filter:
+                refine_zero_loss(night, at_once=True)
             return
         if night.clock.now() >= limit:
             raise Halt(RunStatus.PARKED, f"the microscope did not recover: {error}")
