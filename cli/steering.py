@@ -104,12 +104,25 @@ def tell(record: Path, verb: str, args: dict[str, Any]) -> None:
 def report(
     record: Record,
     out: Annotated[Path | None, typer.Option(help="HTML file; report.html beside the record by default.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="DB2", help="Put this night beside it instead, on one page.")
+    ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it to PDF too, by a browser that is installed.")] = False,
 ) -> None:
     """Write the self-contained HTML report; works half-way through a night too."""
+    from ..web.comparing import render_comparison
+    from ..web.printing import print_to_pdf
     from ..web.report import render_report
 
     record = record_of(record)
-    console.print(str(render_report(record, out or record.parent / "report.html")), soft_wrap=True, markup=False)
+    if compare is None:
+        made = render_report(record, out or record.parent / "report.html")
+    else:
+        made = render_comparison(record, record_of(compare), out or record.parent / "comparison.html")
+    console.print(str(made), soft_wrap=True, markup=False, highlight=False)
+    if pdf:
+        printed = print_to_pdf(made, made.with_suffix(".pdf"))
+        console.print(str(printed), soft_wrap=True, markup=False, highlight=False)
 
 
 def is_running(record: Path) -> bool:

@@ -5,25 +5,22 @@ adds comforts (zoom, sort, filter): everything is read without it. Names and tex
 escaped by the template engine; nothing here builds markup.
 """
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from ruamel.yaml import YAML
 from sqlalchemy import Engine
 
 from .. import __version__
 from ..db.connection import open_reader
-from ..db.ranking import CARE_ABOVE, COLLECT_ABOVE
-from ..db.views import Verdict
 from ..files.atomic import write_bytes
-from . import palette, plots, sentences
+from . import plots, sentences
 from .instrument import instrument_sheet, plugin_lines
 from .night import WholeNight, whole_night
-from .quality_map import shares
 from .sections import Darkroom, decision_section, grid_section, sides_of
+from .templating import environment
 
 
 def render_report(record_path: Path, out: Path, *, zone: tzinfo | None = None) -> Path:
@@ -62,7 +59,7 @@ def report_html(reader: Engine, folder: Path, zone: tzinfo | None = None) -> str
     """Give the report's text; images are looked for below ``folder``."""
     night = whole_night(reader)
     darkroom = Darkroom(folder, sides_of(night))
-    page = _environment(zone).get_template("report.html.j2")
+    page = environment(zone).get_template("report.html.j2")
     return page.render(
         night=night,
         status=night.status,
@@ -122,47 +119,3 @@ def _yaml(data: Any) -> str:
     writer.representer.sort_base_mapping_type_on_output = False
     writer.dump(data, stream)
     return stream.getvalue()
-
-
-def _environment(zone: tzinfo | None) -> Environment:
-    def clock(when: datetime) -> str:
-        return f"{when.astimezone(zone):%H:%M}"
-
-    def day(when: datetime) -> str:
-        local = when.astimezone(zone)
-        return f"{local.day} {local:%B %Y}"
-
-    environment = Environment(
-        loader=PackageLoader("epicycle.web", "templates"),
-        autoescape=select_autoescape(default=True, default_for_string=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        clock=clock,
-        day=day,
-        duration=sentences.duration,
-        percent=sentences.percent,
-        reason=sentences.reason,
-        signed=lambda value: f"{value:.2f}".replace("-", "−"),
-        words=lambda name: sentences.CATEGORIES.get(name, str(name).replace("_", " ")),
-    )
-    environment.globals.update(
-        count=sentences.count,
-        grid_title=sentences.title,
-        listed=sentences.listed,
-        Verdict=Verdict,
-        symbols=sentences.SYMBOLS,
-        time_kinds=plots.KINDS,
-        shares=shares(),
-        worst_fit_a=plots.WORST_SHOWN_A,
-        fifths=[f"{step / 5:.1f} to {(step + 1) / 5:.1f}" for step in range(5)],
-        scale=palette.SCALE,
-        strokes_of_results=palette.RESULTS,
-        strokes_of_squares=palette.SQUARES,
-        strokes_of_holes=palette.HOLES,
-        colours_of_marks=palette.MARKS,
-        edges=(CARE_ABOVE, COLLECT_ABOVE),
-    )
-    return environment
