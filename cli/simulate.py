@@ -66,6 +66,10 @@ def image(
         float | None, typer.Option("--ice", min=0, help="Median thickness of the grid's ice in nm.", metavar="NM")
     ] = None,
     tilt_deg: Annotated[float, typer.Option("--tilt", help="Tilt of the stage in degrees.", metavar="DEG")] = 0.0,
+    drift: Annotated[float, typer.Option(help="Drift as the picture begins, Å/s.", metavar="A")] = 0.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="A fault that has just struck, e.g. vibration.", metavar="NAME")
+    ] = None,
     dose: Annotated[float | None, typer.Option(min=0, help="Dose in e⁻/Å².", metavar="E")] = None,
     pixel_size_a: Annotated[float | None, typer.Option(min=0, help="Pixel size in Å.", metavar="A")] = None,
     size_px: Annotated[int | None, typer.Option(min=16, help="Rows and columns of the image.", metavar="PX")] = None,
@@ -95,7 +99,8 @@ def image(
     taken = sit(
         Sitting(
             level=level, profile=profile, seed=seed, grid=_given(grid), optics=_given(optics), square_kind=square,
-            place_um=place, on=on, tilt_deg=tilt_deg, save_frames=frames or align,
+            place_um=place, on=on, tilt_deg=tilt_deg, drift_a_per_s=drift, faults=tuple(fault or ()),
+            save_frames=frames or align,
         )
     )  # fmt: skip
     aligned = _aligned(taken) if align else None
@@ -161,6 +166,31 @@ def dataset(
         pass
     _say("images", out / "images")
     _say("labels", out / INDEX)
+
+
+@simulate_app.command()
+def gallery(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page and its pictures.", metavar="FOLDER")],
+    section: Annotated[list[str] | None, typer.Option(help="Only these sections.", metavar="NAME")] = None,
+    side_px: Annotated[int, typer.Option(help="Longer side of each picture.", metavar="PX")] = 256,
+    sheets: Annotated[bool, typer.Option("--sheets", help="One PNG of each section too.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the worlds shown.")] = None,
+) -> None:
+    """Show everything the simulator can: one page of pictures, section by section."""
+    from ..hardware.simulator import gallery as walls
+    from ..hardware.simulator.gallery_page import PAGE, chosen, hang
+    from ..imaging.motion import align_frames
+
+    shown = chosen(walls.sections(walls.GALLERY_SEED if seed is None else seed), section or ())
+
+    def aligned(frames: Any, pixel_size_a: float) -> Any:
+        return align_frames(frames, pixel_size_a)[0]
+
+    for _ in _shown(hang(out, shown, aligned, side_px=side_px, sheets=sheets), "pictures", walls.count(shown)):
+        pass
+    _say("page", out / PAGE)
+    if sheets:
+        _say("sheets", out / "sheets")
 
 
 def _names(

@@ -82,13 +82,22 @@ def draw(plate: Plate, path: Path, side_px: int = 1000) -> None:
 
 def png(plate: Plate, side_px: int) -> bytes:
     """Give one plate as the bytes of a PNG."""
-    return _encoded(_figure([plate], 1, side_px, ""), coloured=bool(plate.squares or plate.holes))
+    figure = _figure(plate, side_px)
+    raw = io.BytesIO()
+    figure.savefig(raw, format="rgba", dpi=DPI)
+    picture = Image.frombuffer("RGBA", figure.canvas.get_width_height(), raw.getvalue()).convert("RGB")
+    return _few_shades(picture, coloured=bool(plate.squares or plate.holes))
 
 
-def draw_sheet(plates: Sequence[Plate], columns: int, path: Path, side_px: int = 260, heading: str = "") -> None:
-    """Write many plates as one PNG, row by row; raises as `draw`."""
-    coloured = any(plate.squares or plate.holes for plate in plates)
-    write_bytes(path, _encoded(_figure(plates, columns, side_px, heading), coloured=coloured))
+def sheet(pictures: Sequence[bytes], columns: int) -> bytes:
+    """Lay PNGs of one size out row by row, as one PNG."""
+    opened = [Image.open(io.BytesIO(one)).convert("RGB") for one in pictures]
+    width, height = max(one.width for one in opened), max(one.height for one in opened)
+    whole = Image.new("RGB", (width * columns, height * -(-len(opened) // columns)), "white")
+    for number, one in enumerate(opened):
+        row, col = divmod(number, columns)
+        whole.paste(one, (col * width, row * height))
+    return _few_shades(whole, coloured=False)
 
 
 def square_style(kind: str) -> tuple[str, Dash]:
@@ -124,29 +133,21 @@ def rings_of(pixels: NDArray[np.generic]) -> Grey:
     return np.asarray(cv2.GaussianBlur(power - smooth, (0, 0), 1.0), np.float32)
 
 
-def _figure(plates: Sequence[Plate], columns: int, side_px: int, heading: str) -> Figure:
-    """Lay the plates out in cells of one size, a title above each."""
-    panels = [panel for plate in plates for panel in ((plate, False), (plate, True))[: 1 + plate.rings]]
-    across = columns if len(plates) > 1 else len(panels)
-    tallest = max(side_px * plate.pixels.shape[0] / max(plate.pixels.shape) for plate in plates)
-    big = side_px >= 600
-    size = 11.0 if big else 7.5
-    lines = max(plate.title.count("\n") for plate in plates) + 1
-    title, gap = lines * size * 1.9 + 4, 4.0
-    down = -(-len(panels) // across)
-    top = 26.0 if heading else 0.0
-    width, height = across * (side_px + gap) + gap, down * (tallest + title + gap) + top
+def _figure(plate: Plate, side_px: int) -> Figure:
+    """Put a picture, and its rings beside it, under its title."""
+    rows, cols = plate.pixels.shape
+    wide, tall = (side_px * side / max(rows, cols) for side in (cols, rows))
+    size = 11.0 if side_px >= 600 else 7.5
+    title, gap = (plate.title.count("\n") + 1) * size * 1.75 + 4, 3.0
+    width, height = (1 + plate.rings) * (wide + gap) + gap, tall + title + gap
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    if heading:
-        figure.text(gap / width, 1 - 5 / height, heading, va="top", fontsize=11, fontweight="bold")
-    for number, (plate, is_rings) in enumerate(panels):
-        row, col = divmod(number, across)
-        left, low = gap + col * (side_px + gap), height - top - (row + 1) * (tallest + title + gap) + gap
-        axes = figure.add_axes((left / width, low / height, side_px / width, tallest / height))
+    for number in range(1 + plate.rings):
+        left = gap + number * (wide + gap)
+        axes = figure.add_axes((left / width, gap / height, wide / width, tall / height))
         axes.set_axis_off()
-        if is_rings:
-            _rings(axes, plate, size, titled=big)
+        if number:
+            _rings(axes, plate, size)
         else:
             _picture(axes, plate, side_px, size)
     return figure
@@ -207,7 +208,7 @@ def _scale_bar(axes: Axes, plate: Plate, size: float) -> None:
     )  # fmt: skip
 
 
-def _rings(axes: Axes, plate: Plate, size: float, *, titled: bool) -> None:
+def _rings(axes: Axes, plate: Plate, size: float) -> None:
     spectrum = rings_of(plate.pixels)
     side = spectrum.shape[0]
     low, high = np.percentile(spectrum, [2, 99.7])
@@ -220,16 +221,11 @@ def _rings(axes: Axes, plate: Plate, size: float, *, titled: bool) -> None:
                 Circle((side / 2, side / 2), radius, fill=False, edgecolor=RING_COLOUR, linewidth=0.7, ls=":")
             )
             axes.text(side / 2, side / 2 - radius, f"{at_a:g} Å", color=RING_COLOUR, fontsize=size - 1, ha="center")
-    if titled:
-        axes.set_title(f"power spectrum, edge at {nyquist:.2f} Å", fontsize=size, loc="left", pad=3)
+    axes.set_title(f"power spectrum to {nyquist:.2f} Å", fontsize=size, loc="left", pad=3)
 
 
-def _encoded(figure: Figure, *, coloured: bool) -> bytes:
+def _few_shades(picture: Image.Image, *, coloured: bool) -> bytes:
     """Make a PNG of few shades: noise in true colour would be three times as large."""
-    raw = io.BytesIO()
-    figure.savefig(raw, format="rgba", dpi=DPI)
-    size = figure.canvas.get_width_height()
-    picture = Image.frombuffer("RGBA", size, raw.getvalue()).convert("RGB")
     shades = Image.new("P", (1, 1))
     shades.putpalette(_palette(coloured=coloured))
     kept = io.BytesIO()

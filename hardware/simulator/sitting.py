@@ -16,8 +16,11 @@ from ...protocols.grid_types import HOLE_TYPES, MATERIALS, MESHES
 from ...protocols.preset import Preset
 from . import coco
 from .cassette_world import KINDS, GridSpec
+from .fault_kinds import Kind
+from .faults import Fault, When
 from .instrument import Instrument
 from .labels import HoleLabel, SquareLabel, holes_seen, squares_seen
+from .lasting import begin
 from .openings import SquareKind
 from .plates import Plate
 from .profile import Profile, check_camera, first_complaint, load_profile
@@ -30,6 +33,11 @@ SeenLevel = Literal["atlas", "square", "hole", "exposure"]
 LEVELS: tuple[SeenLevel, ...] = get_args(SeenLevel)
 On = Literal["hole", "film", "edge"]
 ONS: tuple[On, ...] = get_args(On)
+SEEN_FAULTS: tuple[Kind, ...] = (
+    "fill-during-shot", "pump-cycle", "vibration", "valve-closes", "vacuum-lost", "beam-off", "beam-moved",
+    "flash-needed", "zero-loss-lost", "dark-images",
+)  # fmt: skip
+"""Faults of which a picture shows something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ class Sitting:
         Where to look, in the grid's frame; None takes the middle of the grid, of a square, or of a hole.
     on
         At hole and exposure level: a hole, the film between holes, or a hole's edge.
+    drift_a_per_s
+        How fast the specimen drifts as the picture begins, as after a move.
+    faults
+        Faults that have just struck, of `SEEN_FAULTS`.
     """
 
     level: str
@@ -61,6 +73,8 @@ class Sitting:
     place_um: tuple[float, float] | None = None
     on: str = "hole"
     tilt_deg: float = 0.0
+    drift_a_per_s: float = 0.0
+    faults: tuple[str, ...] = ()
     save_frames: bool = False
 
 
@@ -111,10 +125,25 @@ def sit(asked: Sitting) -> Portrait:
     preset = _preset(profile, level, asked.optics)
     square, place = _place(world_of(instrument), level, asked)
     aim(instrument, preset, place, tilt_deg=asked.tilt_deg)
+    _disturb(instrument, asked)
     pixels = photograph(instrument, preset, save_frames=asked.save_frames)
     squares, holes = squares_seen(instrument, preset, BEGINNING), holes_seen(instrument, preset, BEGINNING)
     about = _about(instrument, preset, asked, place, square)
     return Portrait(pixels, preset, about, squares, holes, _title(about))
+
+
+def _disturb(instrument: Instrument, asked: Sitting) -> None:
+    """Let the stage drift and faults strike."""
+    if not asked.drift_a_per_s >= 0:
+        raise BadInput(f"a drift of {asked.drift_a_per_s:g} Å/s cannot be; give 0 or more")
+    if asked.drift_a_per_s > 0:
+        state = instrument.state
+        state.moved_at, state.drift_a_per_s = BEGINNING, asked.drift_a_per_s
+        state.drift_tau_s = sum(instrument.profile.stage.drift_tau_s) / 2
+        state.drift_turn_rad = float(instrument.rng("drift").uniform(0, 2 * np.pi))
+    for name in asked.faults:
+        kind = named(name, SEEN_FAULTS, "fault that pictures show")
+        begin(instrument, Fault(kind=kind, at=When(after_h=0.0)), 1)
 
 
 def grid_spec(given: Mapping[str, Any]) -> GridSpec:
@@ -190,6 +219,8 @@ def _about(
         "tilt_deg": asked.tilt_deg,
         "defocus_um": round(instrument.true_defocus_um(looked, BEGINNING), 4),
         "dose_e_per_a2": preset.dose_e_per_a2,
+        "drift_a_per_s": asked.drift_a_per_s,
+        "faults": list(asked.faults),
         "place_um": [round(value, 3) for value in place],
         "square_kind": None if square is None else square.kind,
         "mesh": spec.mesh,
@@ -202,6 +233,8 @@ def _about(
 def _title(about: Mapping[str, Any]) -> str:
     square = f", {about['square_kind']} square" if about["square_kind"] else ""
     tilt = f", tilt {about['tilt_deg']:g}°" if about["tilt_deg"] else ""
+    tilt += f", drift {about['drift_a_per_s']:g} Å/s" if about["drift_a_per_s"] else ""
+    tilt += "".join(f", {fault}" for fault in about["faults"])
     grid = f"{about['hole_type']} {about['material'].lower()}, {about['mesh']} mesh, {about['kind']} grid"
     return (
         f"{about['level']}: {grid}{square}\ndefocus {about['defocus_um']:.4g} µm, {about['dose_e_per_a2']:.3g} e⁻/Å², "

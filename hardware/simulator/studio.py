@@ -112,8 +112,11 @@ def aim(
     BadInput
         The place or the tilt is out of reach.
     """
-    _check(instrument, place_um, tilt_deg)
-    state = instrument.state
+    limits, state = instrument.profile.stage, instrument.state
+    if not abs(tilt_deg) <= limits.tilt_limit_deg:
+        raise BadInput(f"the stage cannot tilt to {tilt_deg:g}°; its limit is ±{limits.tilt_limit_deg:g}°")
+    if not math.hypot(*place_um) <= 2 * limits.limit_um:
+        raise _out_of_reach(place_um, limits.limit_um)
     state.preset, state.acts = preset, act
     state.alpha_deg = tilt_deg
     state.defocus_um = preset.defocus_um if defocus_um is None else defocus_um
@@ -123,6 +126,8 @@ def aim(
         state.z_um -= instrument.height_um(seen)
         missed = _to_stage(instrument, wanted) - instrument.looked_at(BEGINNING, preset)
         state.x_um, state.y_um = state.x_um + float(missed[0]), state.y_um + float(missed[1])
+    if max(abs(state.x_um), abs(state.y_um)) > limits.limit_um:
+        raise _out_of_reach(place_um, limits.limit_um)
     state.focal_um = 0.0
     looked = instrument.looked_at(BEGINNING, preset)
     state.focal_um = state.defocus_um - instrument.true_defocus_um(looked, BEGINNING)
@@ -181,12 +186,9 @@ def _to_stage(instrument: Instrument, place: NDArray[np.float64]) -> NDArray[np.
     return np.array([[c, -s], [s, c]]) @ place + [seating.x_um, seating.y_um]
 
 
-def _check(instrument: Instrument, place_um: tuple[float, float], tilt_deg: float) -> None:
-    far, limit = math.hypot(*place_um), instrument.profile.stage
-    if not far <= limit.limit_um:
-        raise BadInput(
-            f"({place_um[0]:g}, {place_um[1]:g}) µm is {far:.0f} µm from the grid's centre; the stage reaches "
-            f"{limit.limit_um:g} µm, choose a nearer place"
-        )
-    if not abs(tilt_deg) <= limit.tilt_limit_deg:
-        raise BadInput(f"the stage cannot tilt to {tilt_deg:g}°; its limit is ±{limit.tilt_limit_deg:g}°")
+def _out_of_reach(place_um: tuple[float, float], limit_um: float) -> BadInput:
+    x, y = place_um
+    return BadInput(
+        f"({x:g}, {y:g}) µm from the grid's centre is beyond the reach of the stage, ±{limit_um:g} µm in x and y with "
+        "the grid as it lies; choose a nearer place"
+    )
