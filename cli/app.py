@@ -10,6 +10,7 @@ from ..protocols.errors import EpicycleError
 from . import doctor, leaving, nights, pictures, steering
 from .detect import detect_app
 from .protocols import protocols_app
+from .fit import fit
 from .simulate import simulate_app
 from .terminal import errors
 
@@ -36,6 +37,7 @@ app.command()(leaving.note)
 app.command()(doctor.doctor)
 app.add_typer(protocols_app, name="protocols")
 app.add_typer(detect_app, name="detect")
+simulate_app.command()(fit)
 app.add_typer(simulate_app, name="simulate")
 
 

@@ -36,6 +36,7 @@ def run(
     demo: Annotated[bool, typer.Option("--demo", help="The demonstration night on the simulated microscope.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the ranking and the paths.")] = False,
     start: Annotated[datetime | None, typer.Option(help="Start of a simulated night, UTC.")] = None,
+    fidelity: Annotated[str, typer.Option(help="Of the simulated microscope: pixels or pixel-free.")] = "pixels",
 ) -> None:
     """Screen a cassette of grids through the night, or go through the demonstration."""
     from ..orchestrator.opening import Settings, begin
@@ -47,7 +48,7 @@ def run(
         raise BadInput("say what is in the loader: --cassette FILE, or try --demo; see docs/how-to/write-a-protocol.md")
     else:
         plan, grids = read_protocol(protocol), read_cassette(cassette)
-    plan = _adjusted(plan, microscope, until)
+    plan = _seen_with(fidelity, _adjusted(plan, microscope, until))
     folder = out or Path("nights") / f"{'demo' if demo else plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
     began = SIMULATED_START if start is None else start.replace(tzinfo=start.tzinfo or UTC)
     settings = Settings(start=began if plan.microscope.virtual_time else None)
@@ -99,6 +100,15 @@ def _adjusted(plan: "ScreeningProtocol", microscope: str | None, until: str | No
         return ScreeningProtocol.model_validate(changes)
     except ValueError as error:
         raise BadInput(f"--until {until}: {error}") from None
+
+
+def _seen_with(fidelity: str, plan: "ScreeningProtocol") -> "ScreeningProtocol":
+    """Give the protocol for the fidelity asked for."""
+    from ..protocols.pixel_free import without_pixels
+
+    if fidelity not in ("pixels", "pixel-free"):
+        raise BadInput(f"--fidelity {fidelity}: there are pixels and pixel-free")
+    return plan if fidelity == "pixels" else without_pixels(plan)
 
 
 def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) -> None:

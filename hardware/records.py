@@ -19,6 +19,9 @@ from ..protocols.preset import Preset
 Affine = tuple[tuple[float, float, float], tuple[float, float, float]]
 """2×3: ``(x_um, y_um) = A @ (row_px, col_px, 1)``."""
 
+SIGHTINGS = "sightings"
+"""Under this name an image's file keeps what a pixel-free microscope saw."""
+
 Pixels = NDArray[np.float32]
 """One image, shape (rows, cols)."""
 
@@ -108,13 +111,15 @@ class Acquired:
 class Image:
     """Pixels with what is needed to say where they are; what detectors and fitters look at.
 
-    ``pixel_size_a`` and ``image_to_stage`` are None for a user's own file that does not say.
+    ``pixel_size_a`` and ``image_to_stage`` are None for a user's own file that does not say. ``sightings`` is what a
+    pixel-free microscope tells in place of a picture, empty for every real one.
     """
 
     pixels: Pixels
     pixel_size_a: float | None = None
     image_to_stage: Affine | None = None
     name: str = ""
+    sightings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

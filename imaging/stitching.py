@@ -19,6 +19,7 @@ from ..hardware.records import Image, Pixels
 from ..protocols.errors import BadInput
 from .correlation import Floats, band_pass, find_lag
 from .pixels import shrunk
+from .landmarks import shared_landmarks
 from .records import Stitched
 
 STAGE_ERROR_UM = 3.0
@@ -45,6 +46,12 @@ BEST_SIGMA_PX = 0.15
 
 FINE_PX, COARSE_PX = 1.0, 8.0
 """Pass band of the overlaps in px as measured."""
+
+SIGHTED_UM = 0.1
+"""Standard deviation of an offset by landmarks that a pixel-free microscope saw: that of good overlaps."""
+
+LEAST_LANDMARKS = 2
+"""Pairs of tiles that show fewer of the same landmarks are not measured."""
 
 RIM_PX = 12
 """Rim of each tile that is not compared: the pass band there misses what lies beyond the tile's edge."""
@@ -87,7 +94,10 @@ def stitch(tiles: Sequence[Image]) -> Stitched:
     """
     linear, nominal = _nominal_offsets(tiles)
     pixel_um = float(np.sqrt(abs(np.linalg.det(linear))))
-    edges = _measure(tiles, nominal, SEARCH_UM / pixel_um, STAGE_ERROR_UM / pixel_um)
+    if tiles[0].sightings:
+        edges = _measure_sighted(tiles, SIGHTED_UM / pixel_um)
+    else:
+        edges = _measure(tiles, nominal, SEARCH_UM / pixel_um, STAGE_ERROR_UM / pixel_um)
     placed = _solve(nominal, edges, STAGE_ERROR_UM / pixel_um)
     offsets = placed.offsets - placed.offsets.min(axis=0)
     linear = linear @ np.linalg.inv(np.eye(2) - placed.strain)
@@ -148,6 +158,17 @@ def _measure(tiles: Sequence[Image], nominal: Floats, search_px: float, error_px
         edge = _measure_pair(passed[first], passed[second], expected, search_px / factor, error_px / factor)
         if edge is not None and edge[2] >= LEAST_CONFIDENCE:
             edges.append(_Edge(first, second, edge[0] * factor, edge[1] / factor**2, edge[2]))
+    return edges
+
+
+def _measure_sighted(tiles: Sequence[Image], error_px: float) -> list[_Edge]:
+    """Measure the offset of every pair of tiles by the landmarks that both show."""
+    edges = []
+    for first, second in combinations(range(len(tiles)), 2):
+        there, here = shared_landmarks(tiles[first], tiles[second])
+        if len(there) >= LEAST_LANDMARKS:
+            offset = np.median(there - here, axis=0)
+            edges.append(_Edge(first, second, offset, np.eye(2) / error_px**2, 1.0))
     return edges
 
 

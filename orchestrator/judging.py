@@ -19,6 +19,9 @@ from .shooting import look_again
 OF_A_FIT = frozenset({"defocus_um", "astigmatism_a", "astigmatism_angle_deg", "fit_resolution_a"})
 """Numbers that mean nothing without rings to fit; they are not kept then."""
 
+JUDGES = ("micrograph", "recorded", "sighted")
+"""By its frames; by what a recording says; by what a pixel-free microscope saw."""
+
 METHOD = "1"
 """Version of the verdict; stands beside every number it measures."""
 
@@ -37,12 +40,24 @@ def begin(night: Night, exposure: models.Exposure, details: Mapping[str, object]
             since=exposure.taken_at,
         )
         return
-    if plan.judge.use != "micrograph":
-        raise EpicycleError(f"no judge is called {plan.judge.use}; there are: micrograph, recorded")
+    if plan.judge.use not in JUDGES:
+        raise EpicycleError(f"no judge is called {plan.judge.use}; there are: {', '.join(JUDGES)}")
     with night.journal.read() as db:
         row = db.get_one(models.ImageRow, exposure.image_id)
     optics = _optics(night)
     expected = _expected(row.dose_e_per_a2, row.pixel_size_a, row.scope)
+    if plan.judge.use == "sighted":
+        night.analyst.begin(
+            exposure.number,
+            worker.judge_by_sightings,
+            look_again(night, row.id),
+            row.mean_counts,
+            expected,
+            plan.mean_free_path_nm,
+            latency_s=plan.judge_s,
+            since=exposure.taken_at,
+        )
+        return
     night.analyst.begin(
         exposure.number,
         worker.judge_micrograph,

@@ -9,12 +9,14 @@ import numpy as np
 
 from ..detectors.centre import centre_of_opening
 from ..detectors.records import HoleDetections, HoleFinder, SquareDetections, SquareFinder
-from ..files.mrc import read_image, write_mrc
-from ..hardware.records import Affine, Image
+from ..detectors.sighted import sighted_centre
+from ..files.mrc import read_image, read_metadata, write_mrc
+from ..hardware.records import SIGHTINGS, Affine, Image
 from ..imaging.across_levels import Offset, offset_between
 from ..imaging.recorded import judge_recorded
 from ..imaging.records import MicrographVerdict, Reregistration
 from ..imaging.reload import reregister
+from ..imaging.sighted import frame_sighted, joined_sightings, judge_sighted, offset_sighted
 from ..imaging.stitching import stitch
 from ..imaging.verdict import judge
 from . import plugins
@@ -34,7 +36,19 @@ class Look:
         if self.path is None:
             return Image(np.zeros((1, 1), np.float32), self.pixel_size_a, self.image_to_stage, self.name)
         pixels, pixel_size_a = read_image(self.path)
-        return Image(pixels, self.pixel_size_a or pixel_size_a, self.image_to_stage, self.name)
+        return Image(
+            pixels, self.pixel_size_a or pixel_size_a, self.image_to_stage, self.name, self._sightings(self.path)
+        )
+
+    def thumbnail(self) -> Image:
+        """Give what a pixel-free microscope saw of an exposure; of its pixels, a size that says nothing."""
+        assert self.path is not None
+        nothing = np.zeros((1, 1), np.float32)
+        return Image(nothing, self.pixel_size_a, self.image_to_stage, self.name, self._sightings(self.path))
+
+    def _sightings(self, path: Path) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = read_metadata(path).get(SIGHTINGS, {})
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +75,10 @@ class Optics:
 
 def stitch_tiles(tiles: Sequence[Look], out: Path) -> Mosaic:
     """Join tiles and write the mosaic."""
-    joined = stitch([tile.image() for tile in tiles])
-    write_mrc(out, joined.pixels, joined.pixel_size_a)
+    images = [tile.image() for tile in tiles]
+    joined = stitch(images)
+    seen = {SIGHTINGS: joined_sightings(images, joined.offsets_px)} if images[0].sightings else None
+    write_mrc(out, joined.pixels, joined.pixel_size_a, seen)
     return Mosaic(
         out, joined.offsets_px, joined.image_to_stage, joined.pixel_size_a, joined.residual_px, joined.overlaps_used
     )
@@ -82,17 +98,20 @@ def find_holes(use: str, options: Mapping[str, Any], look: Look) -> HoleDetectio
 
 def find_opening(look: Look) -> tuple[float, float, float] | None:
     """Find the middle of the mesh opening in view."""
-    return centre_of_opening(look.image())
+    image = look.image()
+    return sighted_centre(image) if image.sightings else centre_of_opening(image)
 
 
 def find_in_square(square: Look, view: Look, limit_um: float) -> Offset | None:
     """Find a finer view in its square's image."""
-    return offset_between(square.image(), view.image(), limit_um)
+    coarse, fine = square.image(), view.image()
+    return offset_sighted(coarse, fine, limit_um) if fine.sightings else offset_between(coarse, fine, limit_um)
 
 
 def find_frame(first: Look, now: Look) -> Reregistration:
     """Find where a reloaded grid lies."""
-    return reregister(first.image(), now.image())
+    before, after = first.image(), now.image()
+    return frame_sighted(before, after) if after.sightings else reregister(before, after)
 
 
 def judge_micrograph(look: Look, optics: Optics, expected_counts: float | None) -> MicrographVerdict:
@@ -109,6 +128,16 @@ def judge_micrograph(look: Look, optics: Optics, expected_counts: float | None) 
         vacuum_counts=expected_counts,
         mean_free_path_nm=optics.mean_free_path_nm,
     )
+
+
+def judge_by_sightings(
+    look: Look, mean_counts: float, expected_counts: float | None, mean_free_path_nm: float
+) -> MicrographVerdict:
+    """Judge an exposure of a pixel-free microscope."""
+    image = look.thumbnail()
+    if "verdict" not in image.sightings:
+        raise ValueError(f"{look.name} is a picture without sightings; it needs the judge `micrograph`")
+    return judge_sighted(image, mean_counts, expected_counts, mean_free_path_nm)
 
 
 def judge_from_record(details: Mapping[str, Any]) -> MicrographVerdict:

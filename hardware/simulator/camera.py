@@ -14,7 +14,7 @@ from ...files.mrc import is_whole, read_metadata, write_mrc
 from ...protocols.errors import BadInput
 from ...protocols.preset import Preset
 from ..errors import CameraTimeout, DiskFull, TargetFault
-from ..records import Acquired, ImageShift, Shot, StagePosition
+from ..records import SIGHTINGS, Acquired, ImageShift, Shot, StagePosition
 from . import picture, stage
 from .instrument import Instrument
 from .memory import Dose
@@ -51,7 +51,8 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
     begun = instrument.clock.now()
     marks = instrument.stains()
     give_dose(instrument, preset, name, preset.dose_e_per_a2)
-    pixels = picture.take(instrument, shot, begun, marks)
+    seen = instrument.eye.take(instrument, shot, begun, marks) if instrument.eye else None
+    pixels = picture.take(instrument, shot, begun, marks) if seen is None else seen.pixels
     instrument.clock.sleep(preset.exposure_s)
     instrument.clock.sleep(_readout_s(instrument, preset, again=again))
     if "camera-hang" in instrument.striking:
@@ -59,8 +60,10 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
         instrument.clock.sleep(HANG_S)
     if instrument.striking & {"camera-timeout", "camera-hang"}:
         raise CameraTimeout(f"{name}: the camera gave no image in time; the specimen may have been exposed")
-    answer = _answer(instrument, shot, name, path, pixels, begun)
-    write_mrc(path, pixels, preset.pixel_size_a, metadata=_as_metadata(answer))
+    preset = preset if seen is None else seen.preset
+    answer = _answer(instrument, preset, name, path, pixels, begun)
+    sightings = {} if seen is None else {SIGHTINGS: seen.sightings}
+    write_mrc(path, pixels, preset.pixel_size_a, metadata={**_as_metadata(answer), **sightings})
     return answer
 
 
@@ -105,9 +108,9 @@ def give_dose(instrument: Instrument, preset: Preset, name: str, dose: float) ->
 
 
 def _answer(
-    instrument: Instrument, shot: Shot, name: str, path: Path, pixels: NDArray[Any], begun: datetime
+    instrument: Instrument, preset: Preset, name: str, path: Path, pixels: NDArray[Any], begun: datetime
 ) -> Acquired:
-    preset, state = shot.preset, instrument.state
+    state = instrument.state
     frames = len(pixels) if pixels.ndim == 3 else 1
     return Acquired(
         name=name,
@@ -137,7 +140,7 @@ def _from_metadata(path: Path, kept: Mapping[str, Any]) -> Acquired | None:
         (a, b, c), (d, e, f) = kept["image_to_stage"]
         return Acquired(
             **{
-                **kept,
+                **{name: value for name, value in kept.items() if name != SIGHTINGS},
                 "path": path,
                 "image_to_stage": ((a, b, c), (d, e, f)),
                 "stage": StagePosition(**kept["stage"]),

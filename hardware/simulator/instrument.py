@@ -2,17 +2,19 @@
 
 import math
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...protocols.preset import Preset
+from ...protocols.preset import Level, Preset
 from ..clock import Clock
-from ..records import Affine, Vacuum
+from ..records import Affine, Shot, Vacuum
 from . import energy_filter, rhythms
 from .cassette_world import GridSpec
 from .cells import Floats, field, key, normal, uniform
@@ -22,6 +24,27 @@ from .profile import Duration, Profile
 from .specimen import Stain, View
 from .state import State
 from .world import GridWorld
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a camera without pixels hands over: the preset as read out, a thumbnail's counts, and the sightings."""
+
+    preset: Preset
+    pixels: NDArray[Any]
+    sightings: Mapping[str, Any]
+
+
+class Eye(Protocol):
+    """Says what a picture would show, where none is rendered."""
+
+    def take(self, instrument: "Instrument", shot: Shot, at: datetime, marks: Sequence[Stain]) -> Seen:
+        """Look at what the camera would take now."""
+        ...
+
+    def presets(self, presets: Mapping[Level, Preset]) -> Mapping[Level, Preset]:
+        """Give presets as this camera reads them out."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +80,7 @@ class Instrument:
         self.state = state
         self.doses = doses
         self.striking: frozenset[str] = frozenset()
+        self.eye: Eye | None = None
         self._own = key("instrument", seed)
         self._worlds: dict[int, GridWorld] = {}
 

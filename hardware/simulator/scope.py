@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -15,10 +15,12 @@ from ..records import Acquired, Capabilities, Drift, Focused, ImageShift, ScopeS
 from . import camera, focus, health, loader, optics, stage
 from .calls import Calls
 from .cassette_world import CassetteWorld, grids_of, load_world
+from .error_models import load_error_models, usual_fit
 from .faults import FailCall, Fault, drawn, read_faults
 from .instrument import Instrument
 from .memory import Memory
 from .profile import Frozen, Profile, first_complaint, load_profile
+from .sightings import PixelFree
 from .state import State
 
 NO_SLOT = 99
@@ -43,6 +45,16 @@ class SimulatorOptions(Frozen):
         gt=0,
         le=1,
         description="Shrinks the camera of the profile's presets; survey views keep their field.",
+    )
+    fidelity: Literal["pixels", "pixel-free"] = Field(
+        default="pixels",
+        description="Whether pictures are rendered, or what detectors would find on them is drawn from error models; "
+        "world, clock, faults and costs are the same.",
+    )
+    error_models: str | None = Field(
+        default=None,
+        description="For pixel-free: a fit by the name of its profile, or a file; null: that of the profile, or of "
+        "demo-2k where it has none.",
     )
     fail_call: FailCall | None = Field(
         default=None, description="For tests: strikes the n-th hardware call of any kind."
@@ -81,6 +93,8 @@ def connect(installation: Installation) -> "SimulatedMicroscope":
     instrument = Instrument(
         profile, grids, installation.seed, installation.clock, memory, installation.images, state, memory.doses()
     )
+    if options.fidelity == "pixel-free":
+        instrument.eye = PixelFree(load_error_models(options.error_models or usual_fit(options.profile)))
     installation.images.mkdir(parents=True, exist_ok=True)
     faults = [*world.faults, *read_faults(options.faults), *drawn(installation.seed, options.faults_per_h)]
     memory.write_state(state)
@@ -94,6 +108,11 @@ class SimulatedMicroscope:
         self._instrument = instrument
         self._calls = calls
         self._camera_scale = camera_scale
+
+    @property
+    def instrument(self) -> Instrument:
+        """What stands behind the driver: for fits and evaluation, never for what decides."""
+        return self._instrument
 
     def capabilities(self) -> Capabilities:
         """Say what it can do."""
@@ -114,8 +133,9 @@ class SimulatedMicroscope:
 
     def presets(self) -> Mapping[Level, Preset]:
         """Answer the profile's presets, shrunk as the options ask."""
-        levels = self._instrument.profile.levels
-        return {name: _shrunk(level.preset, self._camera_scale) for name, level in levels.items()}
+        levels, eye = self._instrument.profile.levels, self._instrument.eye
+        shrunk = {name: _shrunk(level.preset, self._camera_scale) for name, level in levels.items()}
+        return shrunk if eye is None else eye.presets(shrunk)
 
     def inventory(self) -> Sequence[Slot]:
         """Look into every slot."""

@@ -1,0 +1,180 @@
+"""From observations to error models: conditions are cut into cells, and each keeps how answers came out in it."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from .. import __version__
+from ..files import atomic
+from ..hardware.simulator.error_models import ANY, TABLES, Cell, ErrorModels, Provenance, Table
+from ..protocols.errors import BadInput
+from .observing import GridToSee, Observations
+
+Floats = NDArray[np.float64]
+Case = tuple[str, str, float, "list[float] | None"]
+"""Picture, class, covariate, and the answer or None."""
+
+MOST_ROWS = 40
+"""Answers kept of one cell, at equal steps of its leading column."""
+
+CELL_CASES, MOST_CELLS = 40, 6
+"""Fewest cases of a cell, and most cells of a class."""
+
+DIGITS = 4
+
+ABOUT: Mapping[str, str] = {
+    "opening": "Squares found on an atlas, by class; covariate: light through the film against the grid's median.",
+    "cut opening": "Squares that the atlas's border cuts, by class; covariate: share of the square in the picture.",
+    "centre": "Middle of the opening in a view of a square, by class of square; covariate: µm from the view's middle.",
+    "square lattice": "Hole lattice on a view of a square, by class of square; covariate: its ice in nm. Off if wrong.",
+    "hole lattice": "Hole lattice on a view of holes, by class of square; covariate: its ice in nm. Off if wrong.",
+    "square site": "What is said of a lattice site on a view of a square, by class of site; covariate: its ice in nm.",
+    "hole site": "What is said of a lattice site on a view of holes, by class of site; covariate: its ice in nm.",
+    "picture offset": "View of holes found in the picture of its square, by class of square; covariate: its ice in nm.",
+    "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
+    "verdict": "Verdict on an exposure, by what it looks at; covariate: resolution it should reach in Å, or ice in nm.",
+}
+
+FILMS: Sequence[tuple[str, str, str]] = (
+    ("R1.2/1.3", "300", "Carbon"),
+    ("UltrAuFoil R1.2/1.3", "300", "Gold"),
+    ("R2/1", "200", "Carbon"),
+    ("R1.2/1.3", "300", "Carbon"),
+    ("R2/2", "300", "Carbon"),
+    ("R1.2/1.3", "400", "Carbon"),
+)
+"""Hole type, mesh and material of the grids looked at, in turn."""
+
+
+def grids_to_see(seed: int, count: int, kinds: Sequence[str]) -> list[GridToSee]:
+    """Name grids of every kind on every film in turn; each has a seed of its own."""
+    return [
+        GridToSee(seed + n, kinds[n % len(kinds)], *FILMS[(n + n // len(FILMS)) % len(FILMS)]) for n in range(count)
+    ]
+
+
+def keep(folder: Path, grid: GridToSee, seen: Observations, profile: str) -> None:
+    """Keep the observations of one grid, so that a fit that was cut off goes on where it was."""
+    folder.mkdir(parents=True, exist_ok=True)
+    body = {
+        "profile": profile, "version": __version__, "seed": grid.seed,
+        "pictures": seen.pictures, "false": seen.false, "rows": seen.rows,
+    }  # fmt: skip
+    atomic.write_bytes(folder / f"{grid.name}.json", json.dumps(body).encode())
+
+
+def kept(folder: Path, grid: GridToSee, profile: str) -> dict[str, Any] | None:
+    """Read them back; None where there are none.
+
+    Raises
+    ------
+    BadInput
+        They are of another profile or version.
+    """
+    path = folder / f"{grid.name}.json"
+    if not path.exists():
+        return None
+    body: dict[str, Any] = json.loads(path.read_bytes())
+    if (body["profile"], body["version"]) != (profile, __version__):
+        raise BadInput(
+            f"{path} is of profile {body['profile']} and version {body['version']}; give another folder with --work"
+        )
+    return body
+
+
+def fitted(parts: Iterable[Mapping[str, Any]], command: str, profile: str) -> ErrorModels:
+    """Fit all tables to the observations of many grids.
+
+    Raises
+    ------
+    BadInput
+        Too little was seen for a table to be fitted.
+    """
+    cases: dict[str, list[Case]] = {}
+    pictures: dict[str, int] = {}
+    seeds = []
+    for part in parts:
+        seeds.append(int(part["seed"]))
+        for level, count in part["pictures"].items():
+            pictures[level] = pictures.get(level, 0) + count
+        for name, rows in part["rows"].items():
+            cases.setdefault(name, []).extend((f"{part['seed']} {row[0]}", row[1], row[2], row[3]) for row in rows)
+    tables = {}
+    for name, columns in TABLES.items():
+        if not any(case[3] is not None for case in cases.get(name, [])):
+            raise BadInput(f"nothing was seen from which the table {name!r} could be fitted; look at more grids")
+        tables[name] = _table(name, columns, cases[name])
+    made = Provenance(command=command, seeds=tuple(seeds), version=__version__, profile=profile, pictures=pictures)
+    return ErrorModels(fitted=made, tables=tables)
+
+
+def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
+    classes: dict[str, list[Case]] = {}
+    for case in cases:
+        classes.setdefault(case[1], []).append(case)
+    cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of])]
+    cells += _cells(ANY, cases)
+    return Table(about=ABOUT[name], columns=columns, alike=_alike(classes), cells=tuple(cells))
+
+
+def _cells(of: str, cases: Sequence[Case]) -> list[Cell]:
+    """Cut one class into cells of about equal numbers of cases along the covariate."""
+    found = []
+    for below, mine in _cut(cases):
+        answers = np.array([case[3] for case in mine if case[3] is not None], np.float64)
+        rows = answers[np.argsort(answers[:, 0], kind="stable")] if len(answers) else answers.reshape(0, 1)
+        if len(rows) > MOST_ROWS:
+            rows = rows[((np.arange(MOST_ROWS) + 0.5) * len(rows) / MOST_ROWS).astype(int)]
+        short = tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in rows.tolist())
+        found.append(Cell(of=of, below=below, cases=len(mine), answered=round(len(answers) / len(mine), 4), rows=short))
+    return found
+
+
+def _cut(cases: Sequence[Case]) -> list[tuple[float | None, list[Case]]]:
+    ordered = sorted(cases, key=lambda case: case[2])
+    count = min(max(len(ordered) // CELL_CASES, 1), MOST_CELLS)
+    values = [case[2] for case in ordered]
+    edges = sorted({values[len(values) * n // count] for n in range(1, count)} - {values[0]})
+    parts: list[tuple[float | None, list[Case]]] = []
+    first = 0
+    for edge in edges:
+        last = int(np.searchsorted(values, edge, side="left"))
+        parts.append((edge, list(ordered[first:last])))
+        first = last
+    return [*parts, (None, list(ordered[first:]))]
+
+
+def _alike(classes: Mapping[str, Sequence[Case]]) -> float:
+    """Estimate how much answers of one picture go together: the share of variance between pictures, of ranks."""
+    scores: list[float] = []
+    pictures: list[str] = []
+    for cases in classes.values():
+        for _, part in _cut(cases):
+            answered = [case for case in part if case[3] is not None]
+            if len(answered) < 2 * CELL_CASES:
+                continue
+            rank = np.argsort(np.argsort([case[3][0] for case in answered if case[3]], kind="stable"))
+            scores += ndtri((rank + 0.5) / len(answered)).tolist()
+            pictures += [case[0] for case in answered]
+    if not scores:
+        return 0.0
+    return _between_share(np.array(scores), np.array(pictures))
+
+
+def _between_share(scores: Floats, pictures: NDArray[np.str_]) -> float:
+    """Share of the variance that lies between groups, by one-way analysis of variance; 0 to 1."""
+    _, own, sizes = np.unique(pictures, return_inverse=True, return_counts=True)
+    groups, total = len(sizes), len(scores)
+    if groups < 2 or total <= groups:
+        return 0.0
+    means = np.bincount(own, scores) / sizes
+    within = float(((scores - means[own]) ** 2).sum()) / (total - groups)
+    between = float((sizes * (means - scores.mean()) ** 2).sum()) / (groups - 1)
+    size = (total - float((sizes**2).sum()) / total) / (groups - 1)
+    share = (between - within) / (between + (size - 1) * within)
+    return round(float(np.clip(share, 0.0, 1.0)), 3)
