@@ -13,9 +13,9 @@ real one. Two distances are taken, both blind to the camera's offset and scale:
 
 They are held against the same distances between two real images of that level. At hole level the data has three real
 images (and one made from another): the bar is the distance to the *nearest* other one. Of atlas, square and micrograph
-there is one image each; there the bar is the distance of its two halves (the larger of left to right, top to bottom),
-which one camera took of one specimen at one moment, and the distance to the nearest image of any other level is printed
-beside it for those who find the halves too strict.
+there is one image each; there the bar is the distance of its two halves (left and right or top and bottom, whichever
+pair is more alike), which one camera took of one specimen at one moment. The distance to the nearest image of any other
+level is printed beside it for those who find the halves too strict.
 
 ``--out`` takes pictures real | simulated side by side. They hold the real images, some of which may not be passed on:
 keep that folder outside the project.
@@ -57,7 +57,7 @@ class Real:
     name: str
     level: Level
     pixel_a: float
-    film: str
+    films: tuple[str, ...]
     meshes: tuple[str, ...]
     kinds: tuple[str, ...] = ("intact",)
     material: str = "Carbon"
@@ -67,15 +67,15 @@ class Real:
 
 
 REAL = (
-    Real("lowmag_20may08a", "atlas", 4085.0, "R2/2", ("400",), grids=("good", "ordinary"), anywhere_um=500.0,
+    Real("lowmag_20may08a", "atlas", 4085.0, ("R2/2",), ("400",), grids=("good", "ordinary"), anywhere_um=500.0,
          start={"rotation_deg": 45.0, "electrons": 600.0, "ice_nm": 25.0, "thick": 0.01, "dry": 0.02}),
-    Real("square_leginon", "square", 550.0, "R2/2", ("400", "300"), kinds=("intact", "contaminated"), anywhere_um=6.0,
-         start={"rotation_deg": 23.0, "electrons": 40.0, "stains": 8}),
-    Real("holes_leginon", "hole", 195.0, "R2/2", ("300", "400"), anywhere_um=22.0, start={"rotation_deg": 30.0}),
-    Real("holes_untilted", "hole", 150.0, "R2/2", ("300", "400"), anywhere_um=12.0),
-    Real("medmag_21feb25a_668x474", "hole", 186.0, "R1.2/1.3", ("300",), anywhere_um=12.0),
-    Real("medmag_21feb25a_1440x1023", "hole", 86.0, "R1.2/1.3", ("300",), anywhere_um=12.0),
-    Real("micrograph_07jan05b_binned", "exposure", 13.0, "R2/2", ("300",), anywhere_um=1.0,
+    Real("square_leginon", "square", 550.0, ("R2/2",), ("400", "300"), kinds=("intact", "contaminated"),
+         anywhere_um=6.0, start={"rotation_deg": 23.0, "electrons": 40.0, "stains": 8, "dendrites": 6.0}),
+    Real("holes_leginon", "hole", 195.0, ("R2/2",), ("300", "400"), anywhere_um=22.0, start={"rotation_deg": 30.0}),
+    Real("holes_untilted", "hole", 150.0, ("R2/2",), ("300", "400"), anywhere_um=12.0, start={"dendrites": 20.0}),
+    Real("medmag_21feb25a_668x474", "hole", 186.0, ("R1.2/1.3",), ("300",), anywhere_um=12.0),
+    Real("medmag_21feb25a_1440x1023", "hole", 86.0, ("R1.2/1.3",), ("300",), anywhere_um=12.0),
+    Real("micrograph_07jan05b_binned", "exposure", 13.0, ("R2/2",), ("300",), anywhere_um=1.0,
          start={"electrons": 400.0, "defocus_um": -2.5, "particle_a": 140.0}),
 )  # fmt: skip
 DERIVED = "medmag_21feb25a_1440x1023"
@@ -87,6 +87,7 @@ class Setting:
     """All that is searched; lengths in the unit of the name, ``east`` and ``north`` in fractions of the reach."""
 
     seed: int = 1
+    film: int = 0
     mesh: int = 0
     kind: int = 0
     grid: int = 0
@@ -98,6 +99,9 @@ class Setting:
     ice_nm: float = 38.0
     ice_spread: float = 0.2
     meniscus: float = 1.0
+    lens: float = 0.32
+    collar_nm: float = 18.0
+    dendrites: float = 1.0
     ice_path: float = 1.0
     film_path: float = 1.0
     thick: float = 0.03
@@ -127,6 +131,9 @@ SPREAD: dict[str, tuple[float, float, float]] = {
     "ice_nm": (5, 150, 0.3),
     "ice_spread": (0.05, 0.6, 0.3),
     "meniscus": (0.1, 8, 0.5),
+    "lens": (0.02, 0.7, 0.4),
+    "collar_nm": (1, 80, 0.5),
+    "dendrites": (0.01, 60, 0.6),
     "ice_path": (0.4, 2.5, 0.2),
     "film_path": (0.25, 4, 0.3),
     "thick": (0.001, 0.3, 0.6),
@@ -225,7 +232,7 @@ def bar_of(real: Real, images: dict[str, Pixels]) -> tuple[Distance, str]:
         return found[name], name
     rows, cols = image.shape[0] // 2, image.shape[1] // 2
     halves = [distance(image[:, :cols], image[:, -cols:]), distance(image[:rows], image[-rows:])]
-    return max(halves, key=lambda found: found.histogram + found.spectrum), "its halves"
+    return min(halves, key=lambda found: found.histogram + found.spectrum), "its halves"
 
 
 def distance(first: Pixels, second: Pixels) -> Distance:
@@ -288,7 +295,7 @@ def _stepped(real: Real, setting: Setting, reach: float, rng: np.random.Generato
         changed[name] = float(min(max(moved, least), most))
     if rng.random() < 0.15:
         changed["seed"] = int(rng.integers(1, 10_000))
-    for name, choices in (("mesh", real.meshes), ("kind", real.kinds), ("grid", real.grids)):
+    for name, choices in (("film", real.films), ("mesh", real.meshes), ("kind", real.kinds), ("grid", real.grids)):
         if rng.random() < 0.1:
             changed[name] = int(rng.integers(len(choices)))
     return replace(setting, **changed)
@@ -346,12 +353,18 @@ def _pictured(instrument: Any, preset: Preset, real: Real, setting: Setting) -> 
 
 
 def _spec(real: Real, setting: Setting) -> GridSpec:
+    same = ("ice_nm", "ice_spread", "thick", "dry", "crystals", "empty_holes", "lens", "collar_nm", "dendrites")
     return GridSpec(
-        kind=real.grids[setting.grid], hole_type=real.film, mesh=real.meshes[setting.mesh], material=real.material,
-        ice_nm=setting.ice_nm, ice_spread=setting.ice_spread, meniscus_nm=220.0 * setting.meniscus, gradient=0.1,
-        thick=setting.thick, dry=setting.dry, crystals=setting.crystals, empty_holes=setting.empty_holes,
-        particle_a=setting.particle_a, particles_per_um2=setting.particles,
-    )  # fmt: skip
+        kind=real.grids[setting.grid],
+        hole_type=real.films[setting.film],
+        mesh=real.meshes[setting.mesh],
+        material=real.material,
+        meniscus_nm=220.0 * setting.meniscus,
+        gradient=0.1,
+        particle_a=setting.particle_a,
+        particles_per_um2=setting.particles,
+        **{name: getattr(setting, name) for name in same},
+    )
 
 
 def beside(image: Pixels, picture: Pixels, real: Real, folder: Path) -> None:
