@@ -217,7 +217,7 @@ def _aligned(taken: "Portrait") -> Any:
 def _shown(steps: Iterable[int], what: str, total: int) -> Iterator[int]:
     """Go through steps with a bar beside them, on a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True) as progress:
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         yield from progress.track(steps, total=max(total, 1), description=what)
 
 

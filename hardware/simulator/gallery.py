@@ -183,7 +183,7 @@ def _faults(seed: int) -> Section:
         Exhibit("beam-moved", Sitting("square", seed=seed, faults=("beam-moved",))),
         Exhibit("beam-moved", Sitting("atlas", seed=seed, faults=("beam-moved",))),
         Exhibit("dark-images, valve-closes,\nbeam-off, vacuum-lost", Sitting("square", seed=seed, faults=_DARK)),
-        Exhibit("zero-loss-lost, with a filter", Sitting("hole", FILTERED, seed, faults=("zero-loss-lost",))),
+        Exhibit("zero-loss-lost, with a filter", Sitting("hole", FILTERED, seed, faults=(_SLIT,), optics=_SMALL)),
     ]
     return Section("faults", "Faults in survey images", "Each just as it has struck.", tuple(shown))
 
@@ -197,6 +197,7 @@ def _shaken(seed: int) -> Section:
 
 _DARK = ("dark-images", "valve-closes", "beam-off", "vacuum-lost")
 _SLIT = "zero-loss-lost"
+_SMALL = {"rows_px": 1024, "cols_px": 1024}
 
 
 def _instruments(seed: int) -> Section:
