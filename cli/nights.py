@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,8 +123,9 @@ def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) ->
 
     folder = night.folder
     record, report_path = record_in(folder), folder / "report.html"
+    refresh = partial(render_report, record, report_path)
     shown = nullcontext() if quiet else follow(record, console, ask=lambda verb: write_down(record, verb))
-    with _keyboard(settings), on_duty(folder, lease, lambda: render_report(record, report_path)), shown:
+    with _keyboard(settings), on_duty(folder, lease, refresh, lambda: night.column.last_status), shown:
         session = screen(night)
     _report_or_say(record, report_path)
     reader = open_reader(record)

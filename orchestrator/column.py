@@ -115,6 +115,8 @@ class Column:
         self._point = point
         self.on_restart = on_restart
         self.deadlines = deadlines or Deadlines()
+        self.last_status: ScopeStatus | None = None
+        """The last reading of health, for those who may not ask the microscope."""
         self._slowest_s = 0.0
         self._seat = Seat()
         self._scope = self._ask(self._connect, self.deadlines.connect)
@@ -223,7 +225,8 @@ class Column:
 
     def status(self) -> ScopeStatus:
         """Read valve, vacuum, beam, dewars, loader."""
-        return self._do("status", lambda scope: scope.status(), self.deadlines.reading)
+        self.last_status = self._do("status", lambda scope: scope.status(), self.deadlines.reading)
+        return self.last_status
 
     def open_valve(self) -> None:
         """Open the column valve."""

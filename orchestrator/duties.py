@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from ..db.backup import snapshot
 from ..db.lease import Lease
+from ..hardware.records import ScopeStatus
 from .opening import record_in
 
 BEAT_S = 10
@@ -29,7 +31,12 @@ log = logging.getLogger("epicycle.duties")
 
 
 @contextmanager
-def on_duty(folder: Path, lease: Lease, refresh_report: Callable[[], object] | None = None) -> Iterator[None]:
+def on_duty(
+    folder: Path,
+    lease: Lease,
+    refresh_report: Callable[[], object] | None = None,
+    last_status: Callable[[], ScopeStatus | None] = lambda: None,
+) -> Iterator[None]:
     """Keep the duties while a night runs.
 
     Parameters
@@ -38,6 +45,8 @@ def on_duty(folder: Path, lease: Lease, refresh_report: Callable[[], object] | N
         The night's folder: copies go to ``backups/`` in it, samples to ``health.jsonl``.
     refresh_report
         Called every ten minutes; None for no report during the night.
+    last_status
+        Answers the engine's last reading of the microscope's health; the microscope itself is never asked from here.
     """
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(2)},
@@ -46,7 +55,12 @@ def on_duty(folder: Path, lease: Lease, refresh_report: Callable[[], object] | N
     )
     scheduler.add_job(lease.beat, "interval", seconds=BEAT_S, id="heartbeat")
     scheduler.add_job(
-        sample_health, "interval", seconds=HEALTH_S, id="health", args=[folder], next_run_time=datetime.now(UTC)
+        sample_health,
+        "interval",
+        seconds=HEALTH_S,
+        id="health",
+        args=[folder, last_status],
+        next_run_time=datetime.now(UTC),
     )
     scheduler.add_job(copy_record, "interval", minutes=BACKUP_MIN, id="backup", args=[folder])
     if refresh_report is not None:
@@ -67,14 +81,15 @@ def copy_record(folder: Path) -> Path:
     return snapshot(record_in(folder), destination)
 
 
-def sample_health(folder: Path) -> None:
-    """Append one line on this machine: free disk, memory of this process, load."""
-    process = psutil.Process()
+def sample_health(folder: Path, last_status: Callable[[], ScopeStatus | None] = lambda: None) -> None:
+    """Append one line: this machine's free disk, memory of this process, load; the microscope as last read."""
+    process, scope = psutil.Process(), last_status()
     sample = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "free_disk_mb": psutil.disk_usage(str(folder)).free // 2**20,
         "resident_mb": process.memory_info().rss // 2**20,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "microscope": None if scope is None else {**asdict(scope), "vacuum": str(scope.vacuum)},
     }
     with (folder / "health.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(sample) + "\n")

@@ -8,11 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from ..db import views
 from ..db.views import EventView, NightStatus, RankedGrid
+from .pulse import Pulse, take_pulse
 
 REMEMBERED = 50
 """Faults and decisions kept for display."""
@@ -24,12 +26,16 @@ LONGEST_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What is known now. Grids by slot; faults and decisions as the events that told of them, the latest last."""
+    """What is known now. Grids by slot; faults and decisions as the events that told of them, the latest last.
+
+    ``pulse`` is as old as the cassette.
+    """
 
     status: NightStatus
     cassette: tuple[RankedGrid, ...]
     faults: tuple[EventView, ...]
     decisions: tuple[EventView, ...]
+    pulse: Pulse
 
 
 @dataclass(slots=True)
@@ -41,6 +47,7 @@ class Watcher:
     _seen: int = 0
     _last: Glance | None = None
     _cassette: tuple[RankedGrid, ...] = ()
+    _pulse: Pulse | None = None
     _cassette_upto: int = -1
     _next_cassette: float = 0.0
     _faults: deque[EventView] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -56,11 +63,19 @@ class Watcher:
             if self._stale:
                 began = self.timer()
                 self._cassette = tuple(sorted(views.rank(connection), key=lambda ranked: ranked.grid.slot))
+                self._pulse = take_pulse(connection, self._folder, self._pulse)
                 self._cassette_upto = self._seen
                 self._next_cassette = began + min((self.timer() - began) / SHARE, LONGEST_S)
             status = views.night_status(connection)
-        self._last = Glance(status, self._cassette, tuple(self._faults), tuple(self._decisions))
+        assert self._pulse is not None, "the first look is a stale one"
+        self._last = Glance(status, self._cassette, tuple(self._faults), tuple(self._decisions), self._pulse)
         return self._last
+
+    @property
+    def _folder(self) -> Path | None:
+        """The folder of a record that is a file; images and samples of health lie there."""
+        name = self.reader.url.database if self.reader.dialect.name == "sqlite" else None
+        return Path(name.removeprefix("file:").partition("?")[0]).parent if name else None
 
     @property
     def _stale(self) -> bool:

@@ -120,7 +120,12 @@ _WORDS = {
 
 def kind_of(step: StepView) -> str:
     """Sort a step into one of the kinds of work by the words of its kind."""
-    kind = step.kind.lower()
+    return work_of(step.kind)
+
+
+def work_of(kind: str) -> str:
+    """Sort a kind of step into one of the kinds of work."""
+    kind = kind.lower()
     return next((name for name, words in _WORDS.items() if any(word in kind for word in words)), "other")
 
 

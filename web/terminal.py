@@ -10,13 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from itertools import zip_longest
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from ..db.views import EventView, NightStatus, RankedGrid, Verdict
 from ..orchestrator.flow import Phase
+from .blocks import Blocks
 from .glance import Glance
+from .plots import WORST_SHOWN_A
+from .pulse import Pulse, ahead_line, fit_line, health_line, time_line
 from .sentences import SYMBOLS, count, duration, elapsed, one_line, state
 
 STAGES = {
@@ -51,6 +56,8 @@ VERDICTS = {
 TONES = {"good": "green", "care": "yellow", "bad": "red", "busy": "cyan"}
 TWO_COLUMNS = 120
 """Width from which faults and decisions stand beside each other."""
+LEAST_PICTURE, MOST_PICTURE = 8, 16
+"""Lines a picture needs to show anything, and lines it gets at most."""
 CELL, SHORT_CELL = 38, 13
 """Columns one slot needs, with its name and without."""
 
@@ -82,18 +89,20 @@ class Screen:
             columns = max(1, width // SHORT_CELL)
         rows = -(-len(glance.cassette) // columns)
         left = height - len(head) - rows - 2
+        more = [line for line in _pulse_lines(glance.pulse, width) if line is not None][: max(left - 4, 0)]
+        left -= len(more)
         yield from head[:4]
         yield Text()
         if rows:
             yield cassette(glance.cassette, columns, width)
-        yield from head[4:]
+        yield from [*head[4:], *more]
         if left < 2:
             return
         slots = {one.grid.id: one.grid.slot for one in glance.cassette}
         if width >= TWO_COLUMNS:
             told = _told("faults", glance.faults, left - 1, slots, self._zone, "red")
             decided = _told("decisions", glance.decisions, left - 1, slots, self._zone, "cyan")
-            yield _beside(told, decided)
+            yield _beside(told, decided, None if self._tall else glance.pulse.picture, left)
             return
         faults = min(len(glance.faults), max(left // 2 - 1, 1))
         yield from _told("faults", glance.faults, faults, slots, self._zone, "red")
@@ -129,7 +138,7 @@ def slot_line(ranked: RankedGrid, width: int) -> Text:
     if grid.status == "screened" and ranked.share is not None:
         symbol, (word, style) = SYMBOLS[ranked.verdict], VERDICTS[ranked.verdict]
     numbers = f"{grid.usable}/{grid.exposures}" if grid.exposures else ""
-    if grid.median_fit_a is not None and width >= 46:
+    if grid.median_fit_a is not None and grid.median_fit_a < WORST_SHOWN_A and width >= 46:
         numbers += f" {grid.median_fit_a:4.1f} Å"
     if width < CELL - 4:
         return Text(f"{grid.slot:>2} {symbol} {numbers}", style=style, no_wrap=True, overflow="ellipsis")
@@ -236,10 +245,20 @@ def _told(
     return lines
 
 
-def _beside(left: Sequence[Text], right: Sequence[Text]) -> Table:
+def _beside(left: Sequence[Text], right: Sequence[Text], picture: NDArray[np.uint8] | None, height: int) -> Table:
+    """Set two lists side by side, and the picture of where we are beside them where there is room for it."""
     table = Table.grid(padding=(0, 2, 0, 0), expand=True)
     for _ in range(2):
         table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    for pair in zip_longest(left, right, fillvalue=Text()):
-        table.add_row(*pair)
+    if picture is None or height < LEAST_PICTURE:
+        for pair in zip_longest(left, right, fillvalue=Text()):
+            table.add_row(*pair)
+        return table
+    lines = min(height, MOST_PICTURE)
+    table.add_column(width=2 * lines)
+    table.add_row(Group(*left), Group(*right), Blocks(picture, width=2 * lines, height=lines))
     return table
+
+
+def _pulse_lines(pulse: Pulse, width: int) -> list[Text | None]:
+    return [fit_line(pulse, width), ahead_line(pulse), health_line(pulse), time_line(pulse)]

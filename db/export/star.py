@@ -93,7 +93,7 @@ def _shots(reader: Reader) -> list[Shot]:
 def _star(kind: str, shots: Sequence[Shot], scope: Mapping[str, Any]) -> str:
     shifts = np.array([(shot.exposure.shift_x_um, shot.exposure.shift_y_um) for shot in shots])
     groups = optics_groups(shifts, [shot.pixel_size_a for shot in shots])
-    optics = [
+    optics: list[dict[str, Value]] = [
         {
             "rlnOpticsGroupName": f"shift{group:03d}",
             "rlnOpticsGroup": group,
