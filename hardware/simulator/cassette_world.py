@@ -81,8 +81,8 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "filled-holes": {"ice_nm": 60.0, "hole_ice": 2.2, "lens": 0.1, "collar_nm": 0.0},
     "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 220.0},
     "aldolase": {
-        "ice_nm": 127.0, "ice_spread": 0.58, "ice_spread_inside": 0.58, "ice_spread_holes": 0.29, "gradient": 0.1,
-        "b_a2": 130.0,
+        "ice_nm": 185.0, "ice_spread": 0.48, "ice_spread_inside": 0.51, "ice_spread_holes": 0.57, "gradient": 0.1,
+        "b_a2": 5.0,
     },
 }  # fmt: skip
 """Kinds of grids, as differences from a good one; `aldolase` is fitted to the recorded session of that sample."""

@@ -18,17 +18,17 @@ from .film import RIM_UM
 GRID_UM, WIDE_UM, PATCH_UM, MOTTLE_UM = 250.0, 22.0, 7.0, 2.0
 """Lengths over which ice is alike: between squares, within one, among neighbouring holes, and from hole to hole."""
 
-GRID_SHARE = 0.2
+GRID_SHARE = 0.25
 """Share of the variance between squares that neighbouring squares have in common; fitted to the recorded session."""
 
-WIDE_SHARE, PATCH_SHARE = 0.54, 0.34
+WIDE_SHARE, PATCH_SHARE = 0.5, 0.34
 """Shares of the variance within a square at its two greater lengths, the rest at the smallest; fitted likewise."""
 
 STAIN_MOTTLE = 1.6
 """How much more unevenly stain dries than ice freezes; assumed."""
 
-DIP_NM = 45.0
-"""Ice in a hole is a lens thinner than the ice on the film beside it, by no more than this."""
+DIP_NM, DIP_SHARE = 40.0, 0.15
+"""Ice in a hole is a lens thinner than that on the film beside it, by no more than this and such a share of it."""
 
 LEAST_LENS, MOST_LENS = 0.02, 0.75
 """Bounds of how much thinner a lens is in the middle than at its edge."""
@@ -95,5 +95,5 @@ def lenses_of(seed: int, spec: GridSpec, a: ArrayLike, b: ArrayLike, empty: NDAr
 
 def in_the_middle(beside_nm: Floats, factor: Floats, depth: Floats) -> Floats:
     """Give the ice in the middle of holes, beside which the film holds so much."""
-    least = np.where(factor > 0, np.maximum(beside_nm - DIP_NM, 0.0), 0.0)
+    least = np.where(factor > 0, np.maximum(beside_nm * (1 - DIP_SHARE) - DIP_NM, 0.0), 0.0)
     return np.asarray(np.maximum(beside_nm * factor * (1 - depth), least))

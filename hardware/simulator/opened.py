@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from .cells import Floats
 from .film import Film
-from .ice import DIP_NM
+from .ice import DIP_NM, DIP_SHARE
 from .openings import Holes
 
 Layer = NDArray[np.float32]
@@ -68,7 +68,7 @@ def open_band(lattice: Film, table: Layer, index: Floats, pixel_um: float, ice: 
     square *= factor
     less = ice - ice * square
     wet = factor > 0
-    np.minimum(less, np.where(wet, np.float32(DIP_NM), np.float32(np.inf)), out=less)
+    np.minimum(less, np.where(wet, ice * np.float32(DIP_SHARE) + np.float32(DIP_NM), np.float32(np.inf)), out=less)
     lean *= ice
     less -= np.where(wet, lean, 0)
     collar *= np.where(wet, np.float32(1), 1 - share)

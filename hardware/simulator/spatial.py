@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...protocols.errors import BadInput
 from .cells import Floats
 from .openings import SquareKind
-from .truth import exposed_a
+from .truth import exposed
 from .world import GridWorld
 
 GOOD_A = 6.0
@@ -123,13 +123,13 @@ def read_session(holes_csv: Path) -> Exposures:
     return Exposures(places, squares, patch, square, tile, reached <= GOOD_A)
 
 
-def exposed_likewise(world: GridWorld, session: Exposures, voltage_kv: float) -> Exposures:
+def exposed_likewise(world: GridWorld, session: Exposures, lattice_um: Floats, voltage_kv: float) -> Exposures:
     """Expose a grid as the session exposed its own: squares at the same places, in each the same holes of the lattice.
 
-    Where the square at a place is one that an operator passes by, the nearest other one is taken.
+    Where the square at a place is one that an operator passes by, the nearest other one is taken. ``lattice_um`` is
+    the session's, from `lattice_of`.
     """
-    basis = lattice_of(session)
-    inverse = np.linalg.inv(basis)
+    inverse = np.linalg.inv(lattice_um)
     taken: set[tuple[int, int]] = set()
     parts: list[Exposures] = []
     for square in np.unique(session.square):
@@ -168,7 +168,7 @@ def _in_square(
     at = np.stack([holes.x_um, holes.y_um], axis=-1) - centre
     squares = world.squares_at(holes.x_um, holes.y_um)
     open_ = world.bar_distance_um(holes.x_um, holes.y_um, squares) < 0
-    reached = exposed_a(world, index, holes, voltage_kv)
+    reached, _ = exposed(world, index, holes, voltage_kv)
     here = replace(own, at_um=at, square_um=np.broadcast_to(centre, at.shape), good=reached <= GOOD_A)
     return here.where(open_ & (squares.i == index[0]) & (squares.j == index[1]))
 

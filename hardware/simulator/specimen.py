@@ -100,7 +100,9 @@ def _break_up(world: GridWorld, view: View, step: int, squares: SquaresAt, ice: 
 def _lace(world: GridWorld, view: View) -> Layer:
     step = _step(0.15, view.pixel_um)
     x, y = view.places(step)
+    # Two families of strands that cross each other make a net.
     strand = np.abs(field(world.seed, "lace", x, y, LACEY_UM))
+    np.minimum(strand, np.abs(field(world.seed, "lace across", x, y, 1.4 * LACEY_UM)) * 1.3, out=strand)
     sharp = np.float32(LACEY_UM / max(view.pixel_um, 0.05) / 4)
     return np.asarray(np.clip((np.float32(LACEY_WIDTH) - _spread(strand, step, view)) * sharp + 0.5, 0, 1))
 

@@ -23,11 +23,11 @@ class Tear:
 
     def opens(self, x_um: float, y_um: float) -> bool:
         """Whether a place lies in the opening."""
-        return _in(self.outline_um, x_um, y_um)
+        return inside(self.outline_um, x_um, y_um)
 
     def holds(self, x_um: float, y_um: float) -> bool:
         """Whether a place lies inside, or under the flap."""
-        folded = self.flap_um is not None and _in(self.flap_um, x_um, y_um)
+        folded = self.flap_um is not None and inside(self.flap_um, x_um, y_um)
         return folded or self.opens(x_um, y_um)
 
 
@@ -98,7 +98,8 @@ def ragged(
     return np.asarray(middle[..., None, :] + np.stack([np.cos(angle), np.sin(angle)], axis=-1) * reach[..., None])
 
 
-def _in(outline: Floats, x_um: float, y_um: float) -> bool:
+def inside(outline: Floats, x_um: float, y_um: float) -> bool:
+    """Whether a place lies in an outline (n, 2)."""
     return float(cv2.pointPolygonTest(outline.astype(np.float32), (float(x_um), float(y_um)), False)) >= 0
 
 

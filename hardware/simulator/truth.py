@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...protocols.cassette import Cassette
 from ...protocols.errors import BadInput
@@ -23,6 +22,7 @@ from .memory import Dose, Struck, read_doses, read_struck
 from .openings import Holes, SquareKind
 from .profile import load_profile
 from .specimen import holes_in
+from .tears import inside
 from .world import GridWorld
 
 USABLE_A = 5.0
@@ -38,12 +38,19 @@ DEPTH_LOSS, SIGNAL_PER_NM, SOURCE_B_A2, EMPTY_NM = 1.05, 0.5, 50.0, 6.0
 USUAL_KV, USUAL_DOSE = 200.0, 40.0
 """Voltage and dose (e⁻/Å²) where nobody says which."""
 
+STAIN_A = 15.0
+"""Grains of stain show nothing finer; the usual figure for uranyl salts."""
+
+GRAIN_REACH_UM = 0.2
+"""A grain spoils an exposure whose middle is so much further away than its edge; the beam is no wider."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrueHole:
     """One hole: its lattice indices, place in the grid's frame, ice in its middle, and what an exposure would reach.
 
-    ``resolution_a`` is infinite where there is nothing to see (no ice, a tear, dirt, bars).
+    ``resolution_a`` is infinite where there is nothing to see, and ``spoilt_by`` says why: "no film", "tear", "fold",
+    "dirt", "crystals", "mark", "no ice"; it is empty where an exposure tells something.
     """
 
     a: int
@@ -53,6 +60,7 @@ class TrueHole:
     radius_um: float
     ice_nm: float
     resolution_a: float
+    spoilt_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,25 +145,44 @@ def hole_at(world: GridWorld, x_um: float, y_um: float) -> tuple[int, int] | Non
     return int(a[nearest]), int(b[nearest])
 
 
-def square_of(world: GridWorld, i: int, j: int) -> TrueSquare:
+def square_of(
+    world: GridWorld, i: int, j: int, voltage_kv: float = USUAL_KV, dose_e_per_a2: float = USUAL_DOSE
+) -> TrueSquare:
     """Look up everything about one square."""
     square = world.square(i, j)
-    half = world.bars.mesh.opening_um * 0.75
     centre = world.centre_of(i, j)
-    corners = centre + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
-    found = tuple(_holes(world, corners, (i, j))) if world.film.hole_um > 0 else ()
+    found: tuple[TrueHole, ...] = ()
+    if world.film.hole_um > 0:
+        holes = holes_of(world, i, j)
+        reached, why = exposed(world, (i, j), holes, voltage_kv, dose_e_per_a2)
+        parts = (holes.a, holes.b, holes.x_um, holes.y_um, holes.radius_um, world.ice_in_hole(holes), reached)
+        table = zip(*(part.tolist() for part in parts), why, strict=True)
+        found = tuple(TrueHole(*row) for row in table)
     kind = SquareKind(int(square.kind[0])).name.lower()
     return TrueSquare(i, j, float(centre[0]), float(centre[1]), kind, found)
 
 
-def grid_of(world: GridWorld, squares: int = 40) -> TrueGrid:
+def holes_of(world: GridWorld, i: int, j: int) -> Holes:
+    """Give the holes that lie whole in the opening of one square."""
+    half = world.bars.mesh.opening_um * 0.75
+    corners = world.centre_of(i, j) + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+    holes = holes_in(world, corners)
+    own = world.squares_at(holes.x_um, holes.y_um)
+    edge = world.bar_distance_um(holes.x_um, holes.y_um, own) + holes.radius_um
+    in_ring = np.hypot(holes.x_um, holes.y_um) + holes.radius_um < RIM_UM
+    return holes.where((own.i == i) & (own.j == j) & (edge < 0) & in_ring)
+
+
+def grid_of(world: GridWorld, squares: int = 40, voltage_kv: float = USUAL_KV) -> TrueGrid:
     """Summarise a grid over its squares next to the centre."""
     reach = math.ceil(math.sqrt(squares)) + 1
     near = sorted(
         ((i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)),
         key=lambda index: math.hypot(*world.centre_of(*index)),
     )
-    looked = [square_of(world, i, j) for i, j in near[:squares] if math.hypot(*world.centre_of(i, j)) < RIM_UM]
+    looked = [
+        square_of(world, i, j, voltage_kv) for i, j in near[:squares] if math.hypot(*world.centre_of(i, j)) < RIM_UM
+    ]
     reached = np.array([hole.resolution_a for square in looked for hole in square.holes])
     if reached.size == 0:
         return TrueGrid(world.slot, world.spec.kind, 0.0, 0.0, math.inf, 0.0)
@@ -167,7 +194,15 @@ def grid_of(world: GridWorld, squares: int = 40) -> TrueGrid:
 
 def ranking(memory_folder: Path) -> list[TrueGrid]:
     """Rank the grids of the night, best first."""
-    return sorted((grid_of(world) for world in worlds(memory_folder).values()), key=lambda grid: -grid.score)
+    voltage = voltage_of(memory_folder)
+    known = worlds(memory_folder).values()
+    return sorted((grid_of(world, voltage_kv=voltage) for world in known), key=lambda grid: -grid.score)
+
+
+def voltage_of(memory_folder: Path) -> float:
+    """Give the voltage of the instrument whose memory this is, kV."""
+    kept = json.loads((Path(memory_folder) / "world.json").read_bytes())
+    return load_profile(kept["profile"]).optics.voltage_kv
 
 
 def grid_to_stage(memory_folder: Path, slot: int, load: int, x_um: float, y_um: float) -> tuple[float, float]:
@@ -178,41 +213,47 @@ def grid_to_stage(memory_folder: Path, slot: int, load: int, x_um: float, y_um: 
     return c * x_um - s * y_um + seating.x_um, s * x_um + c * y_um + seating.y_um
 
 
-def _holes(world: GridWorld, corners: Floats, square: tuple[int, int]) -> list[TrueHole]:
-    holes = holes_in(world, corners)
-    own = world.squares_at(holes.x_um, holes.y_um)
-    edge = world.bar_distance_um(holes.x_um, holes.y_um, own) + holes.radius_um
-    inside = (own.i == square[0]) & (own.j == square[1]) & (edge < 0)
-    holes = holes.where(inside)
-    a, b, x, y, radius = holes.a, holes.b, holes.x_um, holes.y_um, holes.radius_um
-    ice = world.ice_in_hole(holes)
-    reached = exposed_a(world, square, holes)
-    table = np.stack([a, b, x, y, radius, ice, reached], axis=-1)
-    return [TrueHole(int(first), int(second), *map(float, rest)) for first, second, *rest in table]
-
-
-def _spoilt(world: GridWorld, square: tuple[int, int], places: Floats) -> NDArray[np.bool_]:
-    """Whether a tear or dirt takes the middle of the holes at these places (n, 2)."""
-    defects = world.defects(*square)
-    away = np.linalg.norm(places[:, None] - defects.dirt.middle_um, axis=-1)
-    spoilt = (away < defects.dirt.radius_um + 0.2).any(axis=1)
-    for tear in defects.tears:
-        spoilt |= [tear.holds(*place) for place in places]
-    return np.asarray(spoilt)
-
-
-def exposed_a(
+def exposed(
     world: GridWorld,
     square: tuple[int, int],
     holes: Holes,
     voltage_kv: float = USUAL_KV,
     dose_e_per_a2: float = USUAL_DOSE,
-) -> Floats:
-    """Say what exposures of these holes of one square would reach, Å; infinite where there is nothing to see."""
+) -> tuple[Floats, list[str]]:
+    """Say what exposures of these holes of one square would reach, Å, and what spoils those that reach nothing."""
+    ice = world.ice_in_hole(holes)
     places = np.stack([holes.x_um, holes.y_um], axis=-1)
-    spoilt = _spoilt(world, square, places) | (world.square(*square).kind[0] == SquareKind.EMPTY)
-    reached = resolution_a(world.ice_in_hole(holes), world.spec.b_a2, voltage_kv, dose_e_per_a2)
-    return np.where(spoilt, math.inf, reached)
+    why = spoilt_by(world, square, places)
+    why = [cause or ("no ice" if thick < EMPTY_NM else "") for cause, thick in zip(why, ice.tolist(), strict=True)]
+    reached = resolution_a(ice, world.spec.b_a2, voltage_kv, dose_e_per_a2)
+    if world.film.stain:
+        reached = np.maximum(reached, STAIN_A)
+    return np.where([bool(cause) for cause in why], math.inf, reached), why
+
+
+def spoilt_by(world: GridWorld, square: tuple[int, int], places: Floats) -> list[str]:
+    """Say what takes the middle of exposures at these places (n, 2) of one square; empty where nothing does."""
+    kind = SquareKind(int(world.square(*square).kind[0]))
+    everywhere = {SquareKind.EMPTY: "no film", SquareKind.CRYSTALLINE: "crystals"}.get(kind, "")
+    found = np.full(len(places), everywhere, dtype="<U8")
+    defects = world.defects(*square)
+    dirt = defects.dirt
+    for middle, radius in (
+        (dirt.middle_um, dirt.radius_um),
+        (defects.drops_um[:, :2], defects.drops_um[:, 2]),
+        *((fern.middle_um, fern.radius_um) for fern in defects.ferns),
+    ):
+        away = np.linalg.norm(places[:, None] - middle, axis=-1)
+        found[(away < radius + GRAIN_REACH_UM).any(axis=1)] = "dirt"
+    marks = world.marks_near(*square)
+    for number, place in enumerate(places):
+        if any(tear.opens(*place) for tear in defects.tears):
+            found[number] = "tear"
+        elif any(tear.holds(*place) for tear in defects.tears):
+            found[number] = "fold"
+        elif any(inside(line, *place) for line in marks):
+            found[number] = "mark"
+    return [str(cause) for cause in found]
 
 
 def resolution_a(

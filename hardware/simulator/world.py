@@ -23,7 +23,10 @@ WOBBLE_UM = 25.0
 """Length over which the film's lattice bends."""
 
 DEEP_NM = 120.0
-"""Ice thicker than this is a sheet of its own: no hole in it is empty, and its thickness hardly varies."""
+"""No hole is empty in ice thicker than this."""
+
+SHEET_NM = 300.0
+"""Ice thicker than this is a sheet of its own, whose thickness varies no further."""
 
 STAIN_NM = 2.0
 """Stain holds back as many electrons as so many times its thickness of ice; assumed."""
@@ -153,7 +156,7 @@ class GridWorld:
         inside = np.exp(within_square(self.seed, self.spec, x, y, self.film.stain))
         dx, dy = x - square.x_um - square.patch_x_um, y - square.y_um - square.patch_y_um
         blob = square.patch_nm * np.exp(-(((dx**2 + dy**2) / (2 * square.patch_um**2)) ** 2))
-        thin = np.minimum(square.ice_nm, DEEP_NM)
+        thin = np.minimum(square.ice_nm, SHEET_NM)
         return np.asarray(square.ice_nm + thin * (inside - 1) + blob)
 
     def ice_in_hole(self, holes: Holes) -> Floats:
@@ -208,6 +211,11 @@ class GridWorld:
         if not self.spec.marks:
             return ()
         return marks_of(self.bars.basis_um, np.array(self.offset_um), self.bars.mesh.opening_um)
+
+    def marks_near(self, i: int, j: int) -> list[Floats]:
+        """Outlines of the marks that reach into an opening or stand next to it."""
+        centre, pitch = self.centre_of(i, j), self.bars.mesh.pitch_um
+        return [line for line in self.marks if np.linalg.norm(line - centre, axis=1).min() < pitch]
 
     def _holes_near(self, places: Floats) -> tuple[Floats, Floats]:
         # To the lattice's own points: what a hole lies off them is less than what grows at its edge is wide.
