@@ -16,7 +16,7 @@ THIN_FILM_NM = 3.0
 """Where there is more film than this, particles are not told from it."""
 
 
-def particles_in(world: GridWorld, view: View, layers: Layers, coarse: int) -> Layer | None:
+def particles_in(world: GridWorld, view: View, layers: Layers, coarse: int, voltage_kv: float) -> Layer | None:
     """Give the phase of all particles in a view, radians; None where there are none.
 
     ``layers`` is laid out on every ``coarse``-th pixel of the view.

@@ -10,24 +10,26 @@ from numpy.typing import NDArray
 
 from ..records import Shot
 from .instrument import Instrument
-from .movie import movie
+from .movie import exposure_sum, movie
 from .specimen import Stain
 from .survey import survey
 
-MOST_IN_A_BYTE = 127
+MOST_IN_A_BYTE, MOST_IN_TWO_BYTES = 127, 32767
 
 
 def take(instrument: Instrument, shot: Shot, at: datetime, marks: Sequence[Stain]) -> NDArray[Any]:
     """Render what the camera reads out: (rows, cols), or (frames, rows, cols) where frames are saved; counts."""
     if shot.preset.level in ("atlas", "square", "hole"):
         return survey(instrument, shot.preset, at, marks)
-    frames = movie(instrument, shot.preset, at, marks)
-    if not shot.save_frames or shot.preset.frames == 1:
-        return sum(frames, np.zeros((shot.preset.rows_px, shot.preset.cols_px), np.float32)).astype(np.int16)
+    preset = shot.preset
+    if not shot.save_frames or preset.frames == 1:
+        return exposure_sum(instrument, preset, at, marks, MOST_IN_TWO_BYTES)
     # One byte for each count where that is enough: a movie is most of what a night leaves on the disk.
-    per_frame = shot.preset.dose_e_per_a2 * shot.preset.pixel_size_a**2 / shot.preset.frames
-    kind = np.int8 if per_frame + 10 * math.sqrt(per_frame) + 10 <= MOST_IN_A_BYTE else np.int16
-    kept = np.empty((shot.preset.frames, shot.preset.rows_px, shot.preset.cols_px), kind)
-    for number, frame in enumerate(frames):
-        kept[number] = np.minimum(frame, np.iinfo(kind).max)
+    per_frame = preset.dose_e_per_a2 * preset.pixel_size_a**2 / preset.frames
+    small = per_frame + 10 * math.sqrt(per_frame) + 10 <= MOST_IN_A_BYTE
+    kept = np.empty((preset.frames, preset.rows_px, preset.cols_px), np.int8 if small else np.int16)
+    for number, frame in enumerate(
+        movie(instrument, preset, at, marks, MOST_IN_A_BYTE if small else MOST_IN_TWO_BYTES)
+    ):
+        kept[number] = frame
     return kept
