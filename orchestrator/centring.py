@@ -11,12 +11,12 @@ from ..db.journal import Entry
 from ..hardware.errors import DriftTooHigh, FocusFailed, TargetFault
 from ..hardware.records import Acquired, Drift, Focused, ImageShift, StagePosition
 from ..targeting.defocus import focus_point
-from ..targeting.frames import apply, invert
+from ..targeting.frames import apply, compose, invert
 from ..targeting.recentre import correction
 from . import guarding, remaining, worker
 from .flow import Phase
 from .night import Night
-from .shooting import keep, look_again, look_at, survey, to_stage
+from .shooting import frame_of, keep, look_again, look_at, survey, to_stage
 from .surveying import hole_sizes
 
 Move = tuple[Phase, str]
@@ -139,19 +139,18 @@ def _offset_by_holes(
     night: Night, grid: models.Grid, square: models.Square, view: Acquired
 ) -> tuple[tuple[float, float], int]:
     with night.journal.read() as db:
-        known = [h for h in remaining.holes_of(db, square.id) if h.site == "hole"]
+        known = remaining.whole_holes(db, square.id)[:, :2]
     choice = night.plan.holes.finder
     options = {**hole_sizes(night, choice.use, grid), **choice.options()}
     found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=GLANCE_S)
     seen = [(h.row_px, h.col_px) for h in found.holes if h.status.value == "hole"]
     preset = night.preset("hole")
-    places = [to_stage(grid, h.stage_x_um, h.stage_y_um) for h in known]
-    expected = apply(invert(view.image_to_stage), np.array(places)) if places else np.empty((0, 2))
-    inside = [(row, col) for row, col in expected if 0 <= row < preset.rows_px and 0 <= col < preset.cols_px]
-    if not seen or not inside:
+    expected = apply(compose(invert(view.image_to_stage), frame_of(grid)), known) if len(known) else known
+    inside = expected[((expected >= 0) & (expected < [preset.rows_px, preset.cols_px])).all(axis=1)]
+    if not seen or not len(inside):
         return (0.0, 0.0), 0
     limit_px = _reach_um(square) / (view.pixel_size_a * 1e-4)
-    drow, dcol, matched = correction(np.array(inside), np.array(seen), limit_px)
+    drow, dcol, matched = correction(inside, np.array(seen), limit_px)
     (a, b, _), (c, d, _) = view.image_to_stage
     return (a * drow + b * dcol, c * drow + d * dcol), matched
 
@@ -229,21 +228,21 @@ def _focus_place(
 ) -> tuple[float, float]:
     """Give where to focus, in the frame that re-centring found for this group."""
     with night.journal.read() as db:
-        holes = [h for h in remaining.holes_of(db, square.id) if h.site == "hole"]
+        holes = remaining.whole_holes(db, square.id)
     off_x, off_y = group.correction_x_um, group.correction_y_um
     group_x, group_y = to_stage(grid, group.stage_x_um, group.stage_y_um)
     centre = (group_x + off_x, group_y + off_y)
-    places = [to_stage(grid, h.stage_x_um, h.stage_y_um) for h in holes]
-    near = [(x + off_x, y + off_y) for x, y in places if math.hypot(x - group_x, y - group_y) < NEAR_UM]
+    places = apply(frame_of(grid), holes[:, :2]) if len(holes) else holes[:, :2]
+    near = places[np.linalg.norm(places - [group_x, group_y], axis=1) < NEAR_UM] + [off_x, off_y]
     lattice = square.lattice or {}
     off_target = night.plan.focus.off_target_um
     place = focus_point(
         centre,
-        np.array(near) if near else np.empty((0, 2)),
+        near,
         None if off_target is not None else lattice.get("a_um"),
         None if off_target is not None else lattice.get("b_um"),
         night.preset("focus").beam_diameter_um / 2,
-        hole_radius_um=max((h.radius_um for h in holes), default=0.0),
+        hole_radius_um=float(holes[:, 2].max(initial=0.0)),
         distance_um=off_target,
     )
     middle_x, middle_y = to_stage(grid, square.stage_x_um, square.stage_y_um)

@@ -15,11 +15,11 @@ from ..hardware.errors import FocusFailed
 from ..hardware.records import Acquired, StagePosition
 from ..imaging.ice import ice_nm
 from ..protocols.grid_types import HOLE_TYPES
-from ..targeting.frames import carry
+from ..targeting.frames import carry, compose, invert
 from . import guarding, remaining, worker
 from .flow import Phase
 from .night import Night
-from .shooting import UNIT_UM, from_stage, keep, keep_mosaic, look_again, look_at, survey, to_stage
+from .shooting import UNIT_UM, frame_of, keep, keep_mosaic, look_again, look_at, survey, to_stage
 
 Move = tuple[Phase, str]
 RECENTRE_WITHIN = 0.08
@@ -83,7 +83,7 @@ def _height(night: Night, grid: models.Grid, square: models.Square) -> float:
 def _last_height(night: Night, grid: models.Grid) -> float:
     """Give the height of the last square of this grid, or where the atlas was taken."""
     with night.journal.read() as db:
-        heights = [s.stage_z_um for s in remaining.squares_of(db, grid.id) if s.stage_z_um is not None]
+        heights = remaining.heights_of(db, grid.id)
     return float(np.median(heights)) if heights else night.plan.atlas.starting_height_um
 
 
@@ -219,8 +219,9 @@ def _record_holes(
         return
     row.vacuum_counts = _vacuum_counts(night)
     row.lattice = None if found.lattice is None else _lattice_um(found.lattice, look)
+    to_record = compose(invert(frame_of(grid)), look.image_to_stage or UNIT_UM)
     for number, hole in enumerate(found.holes, start=1):
-        entry.db.add(_hole_row(night, grid, row, number, hole, look))
+        entry.db.add(_hole_row(night, row, number, hole, look, carry(to_record, hole.row_px, hole.col_px)))
     text = f"{len(found.holes)} holes on square {row.number}"
     entry.say("holes_found", text, square_id=row.id, count=len(found.holes))
 
@@ -246,9 +247,13 @@ def _lattice_um(lattice: Lattice, look: worker.Look) -> dict[str, Any]:
 
 
 def _hole_row(
-    night: Night, grid: models.Grid, square: models.Square, number: int, hole: FoundHole, look: worker.Look
+    night: Night,
+    square: models.Square,
+    number: int,
+    hole: FoundHole,
+    look: worker.Look,
+    place_um: tuple[float, float],
 ) -> models.Hole:
-    x_um, y_um = from_stage(grid, *carry(look.image_to_stage or UNIT_UM, hole.row_px, hole.col_px))
     um_per_px = 1.0 if look.pixel_size_a is None else look.pixel_size_a * 1e-4
     ice: float | None = None
     if hole.mean > 0 and square.vacuum_counts and look.path is not None:
@@ -256,8 +261,8 @@ def _hole_row(
     return models.Hole(
         square_id=square.id,
         number=number,
-        stage_x_um=x_um,
-        stage_y_um=y_um,
+        stage_x_um=place_um[0],
+        stage_y_um=place_um[1],
         radius_um=hole.radius_px * um_per_px,
         score=hole.score,
         site=hole.status.value,
