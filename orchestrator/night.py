@@ -19,6 +19,15 @@ from .flow import Phase
 from .plugged import Plugged
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A plan that was made, and for what: it is asked for at every step and changes with pass, grid and protocol."""
+
+    of: ScreeningProtocol
+    where: tuple[int, int | None]
+    plan: ScreeningProtocol
+
+
 @dataclass(slots=True)
 class Night:
     """Everything a phase works with.
@@ -37,6 +46,7 @@ class Night:
     stop_asked: Flag = field(default_factory=Flag)
     hole_in_work: int | None = None
     _protocol: ScreeningProtocol | None = None
+    _made: "_Plan | None" = None
     _presets: dict[Level, Preset] | None = None
     _loaded_cassette: Cassette | None = None
     _slots: dict[int, int] = field(default_factory=dict)
@@ -58,8 +68,11 @@ class Night:
     @property
     def plan(self) -> ScreeningProtocol:
         """The protocol as the present pass and the grid at hand want it."""
-        own = None if self.me.grid_id is None else self._cassette().grid_in(self._slot(self.me.grid_id))
-        return self.protocol.in_pass(self.me.pass_number, own)
+        protocol, where = self.protocol, (self.me.pass_number, self.me.grid_id)
+        if self._made is None or self._made.of is not protocol or self._made.where != where:
+            own = None if self.me.grid_id is None else self._cassette().grid_in(self._slot(self.me.grid_id))
+            self._made = _Plan(protocol, where, protocol.in_pass(self.me.pass_number, own))
+        return self._made.plan
 
     def preset(self, level: Level) -> Preset:
         """Give the optics of a level: the protocol's own, or those set up on the microscope."""

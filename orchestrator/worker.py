@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +85,21 @@ def stitch_tiles(tiles: Sequence[Look], out: Path) -> Mosaic:
     )
 
 
+@lru_cache(maxsize=16)
+def _factory(use: str) -> plugins.Factory:
+    """Look a finder's name up once in each process: reading what is installed takes longer than some finders do."""
+    return plugins.load("epicycle.detectors", use)
+
+
 def find_squares(use: str, options: Mapping[str, Any], look: Look) -> SquareDetections:
     """Find squares with the finder of this name."""
-    finder: SquareFinder = plugins.load("epicycle.detectors", use)(options)
+    finder: SquareFinder = _factory(use)(options)
     return finder.find(look.image())
 
 
 def find_holes(use: str, options: Mapping[str, Any], look: Look) -> HoleDetections:
     """Find holes with the finder of this name."""
-    finder: HoleFinder = plugins.load("epicycle.detectors", use)(options)
+    finder: HoleFinder = _factory(use)(options)
     return finder.find(look.image())
 
 
