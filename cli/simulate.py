@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from typer.core import TyperCommand
 
 from ..protocols.errors import BadInput
+from .steering import pair
 from .terminal import console, errors
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ def image(
     fault: Annotated[
         list[str] | None, typer.Option(help="A fault that has just struck, e.g. vibration.", metavar="NAME")
     ] = None,
+    exposed: Annotated[bool, typer.Option("--exposed", help="The place in the middle was exposed before.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="Another number: of the profile, or of the grid as grid.NAME.", metavar="NAME=VALUE"
+        ),
+    ] = None,
     dose: Annotated[float | None, typer.Option(min=0, help="Dose in e⁻/Å².", metavar="E")] = None,
     pixel_size_a: Annotated[float | None, typer.Option(min=0, help="Pixel size in Å.", metavar="A")] = None,
     size_px: Annotated[int | None, typer.Option(min=16, help="Rows and columns of the image.", metavar="PX")] = None,
@@ -94,13 +102,16 @@ def image(
 
     grid = {"hole_type": grid_type, "mesh": mesh, "material": material, "kind": kind, "ice_nm": ice_nm}
     grid |= {"particle_a": particle_a, "density_map": None if density_map is None else str(density_map)}
+    numbers = dict(pair(text) for text in changes or ())
+    grid |= {name[5:]: value for name, value in numbers.items() if name.startswith("grid.")}
+    numbers = {name: value for name, value in numbers.items() if not name.startswith("grid.")}
     optics = {"defocus_um": defocus_um, "dose_e_per_a2": dose, "pixel_size_a": pixel_size_a}
     optics |= {"rows_px": size_px, "cols_px": size_px}
     taken = sit(
         Sitting(
             level=level, profile=profile, seed=seed, grid=_given(grid), optics=_given(optics), square_kind=square,
             place_um=place, on=on, tilt_deg=tilt_deg, drift_a_per_s=drift, faults=tuple(fault or ()),
-            save_frames=frames or align,
+            exposed=exposed, numbers=numbers, save_frames=frames or align,
         )
     )  # fmt: skip
     aligned = _aligned(taken) if align else None

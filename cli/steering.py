@@ -65,10 +65,11 @@ def ask_night(
     args: Annotated[list[str] | None, typer.Argument(help="key=value, values as JSON")] = None,
 ) -> None:
     """Ask anything else of a running night, e.g. ``ask DB skip-grid slot=3`` or ``ask DB change path=… value=…``."""
-    tell(record_of(record), verb, dict(_pair(text) for text in args or ()))
+    tell(record_of(record), verb, dict(pair(text) for text in args or ()))
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def pair(text: str) -> tuple[str, Any]:
+    """Take ``key=value`` apart; the value as JSON where it is that, else as it stands; raises `BadInput`."""
     name, equals, value = text.partition("=")
     if not equals:
         raise BadInput(f"{text} is not of the form key=value")

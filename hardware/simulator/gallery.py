@@ -142,7 +142,11 @@ def _survey(seed: int) -> Section:
         for level in ("square", "hole")
         for deg in (30.0, 55.0)
     ]
-    return Section("survey", "How survey images are taken", "Defocus, dose and tilt.", tuple(shown))
+    shown += [Exhibit(f"{level} view, exposed before", Sitting(level, seed=seed, exposed=True)) for level in _MARKED]
+    return Section("survey", "How survey images are taken", "Defocus, dose, tilt, marks of exposures.", tuple(shown))
+
+
+_MARKED = ("square", "hole")
 
 
 def _spots(seed: int) -> Section:
@@ -166,8 +170,13 @@ def _optics(seed: int) -> Section:
         _exposed(f"defocus {um:g} µm", seed, optics={"defocus_um": um}) for um in (-0.5, -1.0, -2.0, -3.0, -5.0, 1.0)
     ]
     shown += [_exposed(f"dose {dose:g} e⁻/Å²", seed, optics={"dose_e_per_a2": dose}) for dose in (5.0, 20.0, 80.0)]
-    shown += [_exposed(f"tilt {deg:g}°", seed, tilt_deg=deg) for deg in (30.0,)]
-    return Section("optics", "Defocus and dose", "The rings draw together with defocus.", tuple(shown))
+    shown += [
+        _exposed(f"astigmatism about {size:g} Å", seed, numbers={"optics.astigmatism_a": size})
+        for size in (0.0, 1000.0, 3000.0)
+    ]
+    shown.append(_exposed("tilt 30°", seed, tilt_deg=30.0))
+    about = "The rings draw together with defocus, and astigmatism makes ellipses of them."
+    return Section("optics", "Defocus, dose, astigmatism", about, tuple(shown))
 
 
 def _thickness(seed: int) -> Section:

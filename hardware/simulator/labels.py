@@ -20,8 +20,9 @@ from .film import RIM_UM
 from .illuminated import light_of, matter_of
 from .instrument import Instrument
 from .openings import SquareKind
-from .specimen import View, holes_in
+from .specimen import holes_in
 from .truth import EMPTY_NM, USABLE_A, TrueHole, TrueSquare, square_of
+from .view import View
 from .world import GridWorld
 
 SMALLEST_HOLE_PX = 2.0

@@ -27,6 +27,7 @@ from .profile import Profile, check_camera, first_complaint, load_profile
 from .studio import BEGINNING, aim, hole_of, photograph, square_like, stand_up, world_of
 from .truth import TrueSquare
 from .variety import named
+from .view import Stain
 from .world import GridWorld
 
 SeenLevel = Literal["atlas", "square", "hole", "exposure"]
@@ -48,6 +49,8 @@ class Sitting:
     ----------
     level
         One of `LEVELS`.
+    numbers
+        Numbers of the profile that differ from the shipped ones, by dotted name.
     grid
         Fields of `GridSpec`; what is not given is as the kind has it.
     optics
@@ -62,11 +65,14 @@ class Sitting:
         How fast the specimen drifts as the picture begins, as after a move.
     faults
         Faults that have just struck, of `SEEN_FAULTS`.
+    exposed
+        Whether the place in the middle has been exposed before, which leaves a mark.
     """
 
     level: str
     profile: str = "demo-2k"
     seed: int = 1
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     grid: Mapping[str, Any] = field(default_factory=dict)
     optics: Mapping[str, Any] = field(default_factory=dict)
     square_kind: str | None = None
@@ -75,6 +81,7 @@ class Sitting:
     tilt_deg: float = 0.0
     drift_a_per_s: float = 0.0
     faults: tuple[str, ...] = ()
+    exposed: bool = False
     save_frames: bool = False
 
 
@@ -120,13 +127,14 @@ def sit(asked: Sitting) -> Portrait:
         A name that is on no list, a number out of its range, or a place that the stage does not reach.
     """
     level = named(asked.level, LEVELS, "level")
-    profile = load_profile(asked.profile)
+    profile = _profile(asked.profile, asked.numbers)
     instrument = stand_up(profile, grid_spec(asked.grid), asked.seed)
     preset = _preset(profile, level, asked.optics)
     square, place = _place(world_of(instrument), level, asked)
     aim(instrument, preset, place, tilt_deg=asked.tilt_deg)
     _disturb(instrument, asked)
-    pixels = photograph(instrument, preset, save_frames=asked.save_frames)
+    mark = Stain(*place, profile.levels["exposure"].preset.beam_diameter_um / 2)
+    pixels = photograph(instrument, preset, save_frames=asked.save_frames, marks=[mark] if asked.exposed else [])
     squares, holes = squares_seen(instrument, preset, BEGINNING), holes_seen(instrument, preset, BEGINNING)
     about = _about(instrument, preset, asked, place, square)
     return Portrait(pixels, preset, about, squares, holes, _title(about))
@@ -161,6 +169,26 @@ def grid_spec(given: Mapping[str, Any]) -> GridSpec:
         return GridSpec.model_validate(fields)
     except ValidationError as error:
         raise BadInput(f"the grid: {first_complaint(error)}") from error
+
+
+def _profile(name: str, changes: Mapping[str, Any]) -> Profile:
+    """Read a profile and change some of its numbers."""
+    profile = load_profile(name)
+    if not changes:
+        return profile
+    data: dict[str, Any] = profile.model_dump()
+    for dotted, value in changes.items():
+        *path, last = dotted.split(".")
+        part: Any = data
+        for step in path:
+            part = part.get(step) if isinstance(part, dict) else None
+        if not isinstance(part, dict) or last not in part:
+            raise BadInput(f"the profile has no number called {dotted}; see its file for those it has")
+        part[last] = value
+    try:
+        return Profile.model_validate(data)
+    except ValidationError as error:
+        raise BadInput(f"profile {name}: {first_complaint(error)}") from error
 
 
 def _preset(profile: Profile, level: SeenLevel, changes: Mapping[str, Any]) -> Preset:
@@ -221,6 +249,8 @@ def _about(
         "dose_e_per_a2": preset.dose_e_per_a2,
         "drift_a_per_s": asked.drift_a_per_s,
         "faults": list(asked.faults),
+        "exposed": asked.exposed,
+        "numbers": dict(asked.numbers),
         "place_um": [round(value, 3) for value in place],
         "square_kind": None if square is None else square.kind,
         "mesh": spec.mesh,
@@ -234,7 +264,8 @@ def _title(about: Mapping[str, Any]) -> str:
     square = f", {about['square_kind']} square" if about["square_kind"] else ""
     tilt = f", tilt {about['tilt_deg']:g}°" if about["tilt_deg"] else ""
     tilt += f", drift {about['drift_a_per_s']:g} Å/s" if about["drift_a_per_s"] else ""
-    tilt += "".join(f", {fault}" for fault in about["faults"])
+    tilt += "".join(f", {fault}" for fault in about["faults"]) + (", exposed before" if about["exposed"] else "")
+    tilt += "".join(f", {name.rpartition('.')[2]} {value}" for name, value in about["numbers"].items())
     grid = f"{about['hole_type']} {about['material'].lower()}, {about['mesh']} mesh, {about['kind']} grid"
     return (
         f"{about['level']}: {grid}{square}\ndefocus {about['defocus_um']:.4g} µm, {about['dose_e_per_a2']:.3g} e⁻/Å², "

@@ -25,9 +25,9 @@ from .instrument import Instrument
 from .memory import Dose, Memory
 from .openings import SquareKind
 from .profile import Profile
-from .specimen import Stain
 from .state import State
 from .truth import TrueHole, TrueSquare, square_of
+from .view import Stain
 from .world import GridWorld
 
 BEGINNING = datetime(2026, 1, 5, 18, 0, tzinfo=UTC)
