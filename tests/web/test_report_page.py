@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import html5lib
 import pytest
 
 from epicycle.db.connection import RecordMissing, create_record
@@ -141,6 +142,11 @@ def test_page_stands_alone_and_needs_no_script(ordinary: Path) -> None:
     assert len(anchors) == len(set(anchors))
     targets = {given["href"][1:] for given in page.seen["a"]}
     assert targets <= set(anchors)
+
+
+def test_markup_is_valid(ordinary: Path, paint: Callable[..., Path]) -> None:
+    for database in (ordinary, paint({1: {"status": "empty"}}), paint({1: {"name": HOSTILE[0]}})):
+        html5lib.HTMLParser(strict=True).parse(read(database)[1])
 
 
 def test_every_visited_square_exposure_and_decision_is_there(ordinary: Path) -> None:
