@@ -3,7 +3,7 @@
 A U-Net marks a blob at each hole's centre, the square lattice through them that fits best gives the sites, and a
 second network scores a crop around each. It works where film fills the view and holes are 60 to 145 px wide; lattices
 that are not square, tilted views and whole squares are beyond it. Different from the published program: sites beyond
-one edge do not count at the other; values below zero are kept; images of more than 2048 px are binned; a
+one edge do not count at the other; values below zero are kept; images of more than 2048 px are binned; hot pixels are taken out; a
 score is its crop's own unless ``batch_statistics`` asks for the published way; a lattice on which hardly any site is
 marked is none. Radii are this project's own: the networks tell none.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hardware.records import Image
-from .published_crops import Splined
+from .published_crops import Splined, without_spikes
 from .published_lattice import SquareLattice, square_lattice
 from .published_squares import joined_regions
 from .published_weights import HOLE_SCORER, HOLE_UNET, PublishedOptions, published_options
@@ -71,6 +71,7 @@ class PtolemyUNet:
             size = pixels.shape[1] // step, pixels.shape[0] // step
             cut = pixels[: size[1] * step, : size[0] * step]
             pixels = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32)
+        pixels = without_spikes(pixels)
         blobs = hole_blobs(self._unet, pixels)
         best = square_lattice(blobs.mask, blobs.centres) if len(blobs.centres) > 1 else None
         if best is None:

@@ -2,7 +2,7 @@
 
 Two Poisson levels per pixel, regions, convex hulls, one angle for all, aligned boxes, and a network that scores each
 crop. Different from the published program: crops are right for images that are not square; images that hold no counts
-(negative, 0..1) are brought to counts first; a score is its crop's own unless ``batch_statistics`` asks for the
+(negative, 0..1) are brought to counts first; hot pixels are taken out; a score is its crop's own unless ``batch_statistics`` asks for the
 published way; noise gives no squares. Class, partial and features are not the network's: they are this project's own.
 """
 
@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from ..hardware.records import Image
 from .mixture import Levels, scaling, two_levels_of
-from .published_crops import Splined, padded
+from .published_crops import Splined, padded, without_spikes
 from .published_weights import SQUARE_SCORER, PublishedOptions, published_options
 from .records import FoundSquare, SquareDetections, SquareFinder
 from .regions import Mask, Region, aligned_box, common_angle, edge_contrast, region_of, smoothed
@@ -52,7 +52,7 @@ class PtolemySquares:
             return _none(image, f"the image is smaller than {_LEAST_PX} px, too small to tell an opening from noise")
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
-        counts = _counts(pixels)
+        counts = _counts(without_spikes(pixels))
         levels = levels_of_counts(counts)
         if levels is None:
             return _none(image, "the image has one level only: no bright openings in a dark mesh")
