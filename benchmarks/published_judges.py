@@ -7,8 +7,8 @@ Holes: simulated hole views in the range in which the published pipeline works (
 of several films, instruments, doses and seeds, and the real images for comparison. "Found" counts true whole holes with
 an answer of the whole pipeline within a radius, as for the published figures, "near" those with one within 5 px, and
 "error" is the median over the found, in px; "marked" and "mark error" are the same for the U-Net's marks alone, before
-one rigid square lattice is laid through two of them. Squares: simulated atlas tiles; AUC is the chance that an intact square
-scores above one that is torn, empty, or cut by the border. CPU seconds are those of the networks and the search.
+one rigid square lattice is laid through two of them. Squares: simulated atlas tiles; AUC is the chance that an intact
+square scores above one that is torn, empty, or cut by the border. CPU seconds are those of the networks and the search.
 """
 
 import argparse

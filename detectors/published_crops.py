@@ -9,7 +9,6 @@ from scipy import ndimage
 
 from .regions import Points
 
-
 _BULK = (0.002, 0.998)
 
 

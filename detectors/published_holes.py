@@ -3,9 +3,9 @@
 A U-Net marks a blob at each hole's centre, the square lattice through them that fits best gives the sites, and a
 second network scores a crop around each. It works where film fills the view and holes are 60 to 145 px wide; lattices
 that are not square, tilted views and whole squares are beyond it. Different from the published program: sites beyond
-one edge do not count at the other; values below zero are kept; images of more than 2048 px are binned; hot pixels are taken out; a
-score is its crop's own unless ``batch_statistics`` asks for the published way; a lattice on which hardly any site is
-marked is none. Radii are this project's own: the networks tell none.
+one edge do not count at the other; values below zero are kept; hot pixels are taken out; images of more than 2048 px
+are binned; a score is its crop's own unless ``batch_statistics`` asks for the published way; a lattice on which hardly
+any site is marked is none. Radii are this project's own: the networks tell none.
 """
 
 import math

@@ -2,8 +2,9 @@
 
 Two Poisson levels per pixel, regions, convex hulls, one angle for all, aligned boxes, and a network that scores each
 crop. Different from the published program: crops are right for images that are not square; images that hold no counts
-(negative, 0..1) are brought to counts first; hot pixels are taken out; a score is its crop's own unless ``batch_statistics`` asks for the
-published way; noise gives no squares. Class, partial and features are not the network's: they are this project's own.
+(negative, 0..1) are brought to counts first; hot pixels are taken out; a score is its crop's own unless
+``batch_statistics`` asks for the published way; noise gives no squares. Class, partial and features are not the
+network's: they are this project's own.
 """
 
 from collections.abc import Mapping
