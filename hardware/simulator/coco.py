@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .labels import HoleLabel, HoleState, SquareLabel, shown_part
-from .openings import SquareKind
+from .truth_table import Grade
 
-NAMES = (*(f"square/{kind.name.lower()}" for kind in SquareKind), *(f"hole/{state.value}" for state in HoleState))
+NAMES = (*(f"square/{grade.value}" for grade in Grade), *(f"hole/{state.value}" for state in HoleState))
 """Names of the categories, in the order of their numbers, which begin at 1."""
 
 NUMBER = {name: number for number, name in enumerate(NAMES, 1)}
@@ -68,11 +68,13 @@ def corner_xy(pixels: NDArray[np.float64]) -> list[list[float]]:
 
 def _square(label: SquareLabel, rows: int, cols: int) -> dict[str, Any]:
     return {
-        "category_id": NUMBER[f"square/{label.kind}"],
+        "category_id": NUMBER[f"square/{label.grade}"],
         **_shape(label.corners_px, rows, cols),
         "corners": corner_xy(label.corners_px),
         "square": [label.i, label.j],
-        "usable": None if label.usable is None else _short(label.usable),
+        "kind": label.kind,
+        "ice_nm": _short(label.ice_nm),
+        "usable": _short(label.usable),
         "cut": label.cut,
         "rim": label.rim,
     }
@@ -90,6 +92,7 @@ def _hole(label: HoleLabel, rows: int, cols: int) -> dict[str, Any]:
         "hole": [label.a, label.b],
         "ice_nm": _short(label.ice_nm),
         "resolution_a": None if math.isinf(label.resolution_a) else _short(label.resolution_a),
+        "spoilt_by": label.spoilt_by or None,
         "snr": _short(label.snr),
         "visible": label.visible,
         "cut": label.cut,

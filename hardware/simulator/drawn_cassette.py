@@ -6,8 +6,7 @@ square of it would give. Nothing that decides or detects may import this.
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from ...protocols.cassette import SLOTS, Cassette
 from ...protocols.errors import BadInput
 from ...protocols.reading import parse_protocol, shipped_text
 from .cassette_world import FREQUENCY, KINDS, CassetteWorld, grids_of
-from .film import RIM_UM
-from .profile import load_profile
-from .truth import TrueSquare, grid_of, square_of
+from .profile import Profile, load_profile
+from .truth import grid_of
+from .truth_table import as_csv, hole_rows, square_rows
 from .variety import Choices, checked
 from .world import GridWorld
 
@@ -88,72 +87,38 @@ def write_cassette(folder: Path, seed: int, slots: int, choices: Choices, *, hol
     (folder / "truth").mkdir(parents=True, exist_ok=True)
     for file, text in files.items():
         write_bytes(file, text)
-    occupied = grids_of(world, cassette, seed, load_profile(choices.profile).loader.slots)
+    profile = load_profile(choices.profile)
+    occupied = grids_of(world, cassette, seed, profile.loader.slots)
     rows = []
     for slot, spec in occupied.items():
         grid = GridWorld(seed, slot, spec)
-        _write_truth(folder / "truth", grid, holes=holes)
-        summary = asdict(grid_of(grid))
-        rows.append({**summary, "hole_type": spec.hole_type, "mesh": spec.mesh, "material": spec.material})
+        _write_truth(folder / "truth", grid, profile, holes=holes)
+        rows.append(
+            {**asdict(grid_of(grid)), "hole_type": spec.hole_type, "mesh": spec.mesh, "material": spec.material}
+        )
         yield slot
-    write_bytes(folder / "truth" / "grids.csv", _csv(rows))
+    write_bytes(folder / "truth" / "grids.csv", _summaries(rows))
 
 
-def _write_truth(folder: Path, grid: GridWorld, *, holes: bool) -> None:
+def _write_truth(folder: Path, grid: GridWorld, profile: Profile, *, holes: bool) -> None:
     squares_path, holes_path = (folder / f"{name}-{grid.slot:02d}.csv" for name in ("squares", "holes"))
     if squares_path.exists() and (holes_path.exists() or not holes):
         return
-    squares = [square_of(grid, i, j) for i, j in _within(grid)]
+    kv, dose = profile.optics.voltage_kv, profile.levels["exposure"].preset.dose_e_per_a2
+    squares = list(square_rows(grid, kv, dose))
     if holes:
         # The squares' table comes last: where it is, the other one is.
-        write_bytes(holes_path, _csv(_hole_rows(squares)))
-    write_bytes(squares_path, _csv(_square_rows(squares)))
+        rows = (row for square in squares for row in hole_rows(grid, square.i, square.j, kv, (dose,)))
+        write_bytes(holes_path, as_csv(rows).encode())
+    write_bytes(squares_path, as_csv(squares).encode())
 
 
-def _within(grid: GridWorld) -> list[tuple[int, int]]:
-    table = grid.squares
-    inside = np.flatnonzero(np.hypot(table.x_um, table.y_um) < RIM_UM)
-    return [(int(table.i.flat[n]), int(table.j.flat[n])) for n in inside]
-
-
-def _square_rows(squares: Iterable[TrueSquare]) -> Iterator[dict[str, Any]]:
-    for square in squares:
-        ice = [hole.ice_nm for hole in square.holes]
-        reached = [hole.resolution_a for hole in square.holes]
-        yield {
-            "i": square.i,
-            "j": square.j,
-            "x_um": square.x_um,
-            "y_um": square.y_um,
-            "class": square.kind,
-            "holes": len(ice),
-            "usable_fraction": square.usable,
-            "median_ice_nm": float(np.median(ice)) if ice else None,
-            "median_resolution_a": float(np.median(reached)) if reached else None,
-        }
-
-
-def _hole_rows(squares: Iterable[TrueSquare]) -> Iterator[dict[str, Any]]:
-    for square in squares:
-        for hole in square.holes:
-            yield {"i": square.i, "j": square.j, **asdict(hole)}
-
-
-def _csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    kept = list(rows)
+def _summaries(rows: Sequence[Mapping[str, Any]]) -> bytes:
     text = io.StringIO()
-    names: Sequence[str] = list(kept[0]) if kept else []
-    table = csv.DictWriter(text, names, lineterminator="\n")
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     table.writeheader()
-    table.writerows({name: _short(value) for name, value in row.items()} for row in kept)
+    table.writerows(rows)
     return text.getvalue().encode()
-
-
-def _short(value: Any) -> Any:
-    """Round numbers; what can never be reached stays empty."""
-    if not isinstance(value, float):
-        return value
-    return "" if math.isinf(value) else round(value, 4)
 
 
 def _yaml(body: Mapping[str, Any]) -> bytes:

@@ -21,7 +21,8 @@ from .illuminated import light_of, matter_of
 from .instrument import Instrument
 from .openings import SquareKind
 from .specimen import holes_in
-from .truth import EMPTY_NM, USABLE_A, TrueHole, TrueSquare, square_of
+from .truth import EMPTY_NM, USABLE_A, spoilt_by
+from .truth_table import Grade, HoleRow, SquareRow, hole_rows, square_row
 from .view import View
 from .world import GridWorld
 
@@ -30,6 +31,9 @@ SMALLEST_HOLE_PX = 2.0
 
 _TURN = np.linspace(0, 2 * np.pi, 24, endpoint=False)
 _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
+
+GONE = ("no film", "tear", "mark")
+"""A hole that is spoilt by one of these does not show."""
 
 MOST_FIELDS = 2.0
 """An opening so many times wider than the picture has no label."""
@@ -56,15 +60,19 @@ class SquareLabel:
     ----------
     i, j
         Its indices on the grid.
+    grade
+        What an operator would call it.
     kind
-        What became of it, a name of `SquareKind` in small letters.
+        What the world drew it as, a name of `SquareKind` in small letters.
     row_px, col_px
         Its middle.
     corners_px
         Shape (n, 2): 4 corners, or 6 of a hexagonal mesh; they may lie outside the picture. Its corners are round, so
         these are a little beyond the bars.
+    ice_nm
+        Ice on the film in its middle half, median.
     usable
-        Fraction of its holes that are usable; None where the film has none.
+        Fraction of its holes that are usable; of its film, where that has no holes.
     cut
         Whether the picture's border cuts it.
     rim
@@ -73,11 +81,13 @@ class SquareLabel:
 
     i: int
     j: int
+    grade: Grade
     kind: str
     row_px: float
     col_px: float
     corners_px: NDArray[np.float64]
-    usable: float | None
+    ice_nm: float
+    usable: float
     cut: bool
     rim: bool
 
@@ -98,6 +108,8 @@ class HoleLabel:
         Ice in its middle, and what an exposure would reach; infinite where there is nothing to see.
     state
         What that makes it.
+    spoilt_by
+        Why there is nothing to see, if there is not: see `truth.TrueHole`.
     snr
         By how many standard deviations of its own counts it differs from the film around it.
     cut
@@ -113,6 +125,7 @@ class HoleLabel:
     ice_nm: float
     resolution_a: float
     state: HoleState
+    spoilt_by: str
     snr: float
     cut: bool
 
@@ -133,6 +146,7 @@ class _Present(NamedTuple):
     ice_nm: float
     resolution_a: float
     state: HoleState
+    spoilt_by: str
 
 
 def squares_seen(instrument: Instrument, preset: Preset, at: datetime) -> list[SquareLabel]:
@@ -148,20 +162,20 @@ def squares_seen(instrument: Instrument, preset: Preset, at: datetime) -> list[S
         at_px = drawn(view, corners)
         if shown_part(at_px, view.rows, view.cols)[1] > 0:
             rim = bool(np.hypot(*corners.T).max() > RIM_UM)
-            found.append(_square(square_of(world, i, j), view, at_px, rim=rim))
+            found.append(_square(square_row(world, i, j, *_exposure(instrument)), view, at_px, rim=rim))
     return found
 
 
 def holes_seen(instrument: Instrument, preset: Preset, at: datetime) -> list[HoleLabel]:
     """Label every hole of which this picture shows something; none where they are too small to be told apart.
 
-    A hole whose film is gone (an empty square, a tear) is not there and has no label. One that a bar covers in part is
-    labelled `HoleState.CUT`.
+    A hole whose film is gone (an empty square, a tear) or that metal hides is not there and has no label. One that a
+    bar covers in part is labelled `HoleState.CUT`.
     """
     world, view = instrument.world, instrument.view(preset, at)
     if world is None or world.film.hole_um / 2 < SMALLEST_HOLE_PX * view.pixel_um:
         return []
-    present = [hole for i, j in _near(world, view) for hole in _present(world, i, j)]
+    present = [hole for i, j in _near(world, view) for hole in _present(world, i, j, *_exposure(instrument))]
     if not present:
         return []
     places = np.array([[hole.x_um, hole.y_um] for hole in present])
@@ -169,14 +183,14 @@ def holes_seen(instrument: Instrument, preset: Preset, at: datetime) -> list[Hol
     centres = drawn(view, places)
     outlines = drawn(view, places[:, None] + radii_um[:, None, None] * _CIRCLE)
     radii = np.linalg.norm(outlines - centres[:, None], axis=-1).mean(axis=1)
-    snr = _snr(instrument, present, radii, light_of(instrument, preset, at).electrons)
+    snr = _snr(instrument, preset, present, radii, light_of(instrument, preset, at).electrons)
     low, high = outlines.min(axis=1) + 0.5, outlines.max(axis=1) + 0.5
     ends = np.array([view.rows, view.cols])
     touching, inside = ((high > 0) & (low < ends)).all(axis=1), ((low >= 0) & (high <= ends)).all(axis=1)
     return [
         HoleLabel(
             hole.a, hole.b, float(centres[n, 0]), float(centres[n, 1]), float(radii[n]), outlines[n], hole.ice_nm,
-            hole.resolution_a, hole.state, float(snr[n]), not bool(inside[n]),
+            hole.resolution_a, hole.state, hole.spoilt_by, float(snr[n]), not bool(inside[n]),
         )
         for n, hole in enumerate(present)
         if touching[n]
@@ -201,30 +215,37 @@ def shown_part(outline_px: Floats, rows: int, cols: int) -> tuple[Floats, float]
     return np.asarray([] if left is None else left, np.float64).reshape(-1, 2), float(area)
 
 
-def _square(true: TrueSquare, view: View, corners_px: Floats, *, rim: bool) -> SquareLabel:
+def _exposure(instrument: Instrument) -> tuple[float, float]:
+    """Give voltage in kV and dose in e⁻/Å² of the exposures that labels tell the worth of."""
+    profile = instrument.profile
+    return profile.optics.voltage_kv, profile.levels["exposure"].preset.dose_e_per_a2
+
+
+def _square(true: SquareRow, view: View, corners_px: Floats, *, rim: bool) -> SquareLabel:
     row, col = drawn(view, np.array([true.x_um, true.y_um]))
     inside = (corners_px >= -0.5).all() and (corners_px <= [view.rows - 0.5, view.cols - 0.5]).all()
-    usable = true.usable if true.holes else None
-    return SquareLabel(true.i, true.j, true.kind, float(row), float(col), corners_px, usable, not inside, rim)
+    return SquareLabel(
+        true.i, true.j, true.grade, true.kind, float(row), float(col), corners_px, true.ice_nm, true.usable,
+        not inside, rim,
+    )  # fmt: skip
 
 
-def _present(world: GridWorld, i: int, j: int) -> list[_Present]:
+def _present(world: GridWorld, i: int, j: int, voltage_kv: float, dose_e_per_a2: float) -> list[_Present]:
     """Give the holes of a square whose film is there, whole ones and those a bar covers in part."""
     if world.square(i, j).kind[0] == SquareKind.EMPTY:
         return []
     whole = [
-        _Present(hole.a, hole.b, hole.x_um, hole.y_um, hole.radius_um, hole.ice_nm, hole.resolution_a, _state(hole))
-        for hole in square_of(world, i, j).holes
-    ]
-    tears = world.defects(i, j).tears
-    return [
-        hole
-        for hole in [*whole, *_cut_by_bars(world, i, j)]
-        if math.hypot(hole.x_um, hole.y_um) < RIM_UM and not any(tear.holds(hole.x_um, hole.y_um) for tear in tears)
-    ]
+        _Present(
+            hole.a, hole.b, hole.x_um, hole.y_um, hole.radius_um, hole.ice_nm, hole.resolution_a, _state(hole),
+            hole.spoilt_by,
+        )
+        for hole in hole_rows(world, i, j, voltage_kv, (dose_e_per_a2,))
+        if hole.spoilt_by not in GONE
+    ]  # fmt: skip
+    return [hole for hole in [*whole, *_cut_by_bars(world, i, j)] if math.hypot(hole.x_um, hole.y_um) < RIM_UM]
 
 
-def _state(hole: TrueHole) -> HoleState:
+def _state(hole: HoleRow) -> HoleState:
     if hole.ice_nm < EMPTY_NM:
         return HoleState.EMPTY
     if math.isinf(hole.resolution_a):
@@ -232,11 +253,11 @@ def _state(hole: TrueHole) -> HoleState:
     return HoleState.USABLE if hole.resolution_a <= USABLE_A else HoleState.POOR
 
 
-def _snr(instrument: Instrument, holes: list[_Present], radius_px: Floats, electrons: float) -> Floats:
+def _snr(instrument: Instrument, preset: Preset, holes: list[_Present], radius_px: Floats, electrons: float) -> Floats:
     """Compare what the holes let through with the film beside them, by the counts their areas give."""
     world = instrument.world
     assert world is not None
-    paths, _ = matter_of(instrument)
+    paths, _ = matter_of(instrument, preset)
     x, y, ice = np.array([(hole.x_um, hole.y_um, hole.ice_nm) for hole in holes]).T
     through = np.exp(-ice / paths.ice_nm)
     film = np.exp(-world.ice_nm(x, y) / paths.ice_nm - world.film.thickness_nm / paths.film_nm)
@@ -251,11 +272,12 @@ def _cut_by_bars(world: GridWorld, i: int, j: int) -> list[_Present]:
     edge = world.bar_distance_um(holes.x_um, holes.y_um, own)
     part = (own.i == i) & (own.j == j) & (np.abs(edge) < holes.radius_um)
     picked = holes.where(part)
-    ice = world.ice_in_hole(picked)
-    table = zip(picked.a, picked.b, picked.x_um, picked.y_um, picked.radius_um, ice, strict=True)
+    ice, why = world.ice_in_hole(picked), spoilt_by(world, (i, j), np.stack([picked.x_um, picked.y_um], axis=-1))
+    table = zip(picked.a, picked.b, picked.x_um, picked.y_um, picked.radius_um, ice, why, strict=True)
     return [
-        _Present(int(a), int(b), float(x), float(y), float(radius), float(ice), math.inf, HoleState.CUT)
-        for a, b, x, y, radius, ice in table
+        _Present(int(a), int(b), float(x), float(y), float(radius), float(thick), math.inf, HoleState.CUT, "bar")
+        for a, b, x, y, radius, thick, cause in table
+        if cause not in GONE
     ]
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from ...files.atomic import write_bytes
 from .labels import HoleLabel, HoleState, SquareLabel
-from .openings import SquareKind
+from .truth_table import Grade
 
 Dash = Literal["-", "--", "-.", ":"]
 Corner = Literal["upper right", "lower right"]
@@ -100,9 +100,9 @@ def sheet(pictures: Sequence[bytes], columns: int) -> bytes:
     return _few_shades(whole, coloured=False)
 
 
-def square_style(kind: str) -> tuple[str, Dash]:
-    """Give the colour and line style of a kind of squares, by its number: always the same."""
-    number = SquareKind[kind.upper()].value
+def square_style(grade: Grade) -> tuple[str, Dash]:
+    """Give the colour and line style of a class of squares: always the same."""
+    number = list(Grade).index(grade)
     return _COLOURS[number % len(_COLOURS)], _DASHES[(number + number // len(_COLOURS)) % len(_DASHES)]
 
 
@@ -173,7 +173,7 @@ def _picture(axes: Axes, plate: Plate, side_px: int, size: float) -> None:
 def _squares(axes: Axes, squares: Sequence[SquareLabel], size: float) -> None:
     used: dict[str, tuple[str, Dash]] = {}
     for square in squares:
-        colour, dash = used.setdefault(square.kind, square_style(square.kind))
+        colour, dash = used.setdefault(square.grade.value, square_style(square.grade))
         corners = square.corners_px[:, ::-1]
         axes.add_patch(Polygon(corners, closed=True, fill=False, edgecolor=colour, linestyle=dash, linewidth=1.3))
     _legend(axes, used, size, "upper right")

@@ -191,7 +191,7 @@ def test_a_cassette_with_its_truth(tmp_path: Path, simulate: Any) -> None:
     with (out / "truth" / "squares-01.csv").open() as file:
         squares = list(csv.DictReader(file))
     assert len(squares) > 150
-    assert {"class", "usable_fraction", "median_resolution_a"} <= set(squares[0])
+    assert {"grade", "kind", "ice_nm", "usable"} <= set(squares[0])
     before = {path: path.read_bytes() for path in out.rglob("*.*")}
     assert simulate("cassette", "-o", out, "--slots", 2, "--seed", 5, *few, "--kind", "good")[0] == 0
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before

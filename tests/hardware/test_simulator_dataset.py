@@ -140,8 +140,8 @@ def test_a_square_s_class_is_what_it_looks_like() -> None:
     light: dict[str, list[float]] = {}
     for square in taken.squares:
         if not square.cut:
-            light.setdefault(square.kind, []).append(taken.pixels[filled(taken, square.corners_px, 0.7)].mean())
-    assert min(light["empty"]) > max(light["intact"]) > np.median(light["intact"]) > max(light["thick"])
+            light.setdefault(square.grade.value, []).append(taken.pixels[filled(taken, square.corners_px, 0.7)].mean())
+    assert min(light["broken"]) > max(light["good"]) > np.median(light["good"]) > max(light["thick"])
 
 
 def test_holes_of_an_empty_square_are_not_labelled() -> None:
