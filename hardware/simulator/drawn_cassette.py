@@ -94,7 +94,12 @@ def write_cassette(folder: Path, seed: int, slots: int, choices: Choices, *, hol
         grid = GridWorld(seed, slot, spec)
         _write_truth(folder / "truth", grid, profile, holes=holes)
         rows.append(
-            {**asdict(grid_of(grid)), "hole_type": spec.hole_type, "mesh": spec.mesh, "material": spec.material}
+            {
+                **asdict(grid_of(grid, voltage_kv=profile.optics.voltage_kv)),
+                "hole_type": spec.hole_type,
+                "mesh": spec.mesh,
+                "material": spec.material,
+            }
         )
         yield slot
     write_bytes(folder / "truth" / "grids.csv", _summaries(rows))

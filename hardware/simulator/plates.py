@@ -38,8 +38,18 @@ HOLE_STYLE: Mapping[HoleState, tuple[str, Dash]] = {
 }
 """Colour and line style of each state."""
 
-_COLOURS = ("#009E73", "#D55E00", "#E69F00", "#CC79A7", "#F0E442", "#0072B2", "#56B4E9", "#999999")
-_DASHES: tuple[Dash, ...] = ("-", "--", "-.", ":")
+SQUARE_STYLE: Mapping[Grade, tuple[str, Dash]] = {
+    Grade.GOOD: ("#009E73", "-"),
+    Grade.THICK: ("#0072B2", "--"),
+    Grade.SMALL: ("#56B4E9", "-."),
+    Grade.CONTAMINATED: ("#CC79A7", "-"),
+    Grade.CRYSTALLINE: ("#F0E442", "--"),
+    Grade.CRACKED: ("#E69F00", "-."),
+    Grade.PARTIAL: ("#999999", ":"),
+    Grade.BROKEN: ("#D55E00", "--"),
+    Grade.DRY: ("#D55E00", ":"),
+}
+"""Colour and line style of each class."""
 
 RING_COLOUR = "#E69F00"
 
@@ -98,12 +108,6 @@ def sheet(pictures: Sequence[bytes], columns: int) -> bytes:
         row, col = divmod(number, columns)
         whole.paste(one, (col * width, row * height))
     return _few_shades(whole, coloured=False)
-
-
-def square_style(grade: Grade) -> tuple[str, Dash]:
-    """Give the colour and line style of a class of squares: always the same."""
-    number = list(Grade).index(grade)
-    return _COLOURS[number % len(_COLOURS)], _DASHES[(number + number // len(_COLOURS)) % len(_DASHES)]
 
 
 def contrasted(pixels: Grey) -> Grey:
@@ -173,7 +177,7 @@ def _picture(axes: Axes, plate: Plate, side_px: int, size: float) -> None:
 def _squares(axes: Axes, squares: Sequence[SquareLabel], size: float) -> None:
     used: dict[str, tuple[str, Dash]] = {}
     for square in squares:
-        colour, dash = used.setdefault(square.grade.value, square_style(square.grade))
+        colour, dash = used.setdefault(square.grade.value, SQUARE_STYLE[square.grade])
         corners = square.corners_px[:, ::-1]
         axes.add_patch(Polygon(corners, closed=True, fill=False, edgecolor=colour, linestyle=dash, linewidth=1.3))
     _legend(axes, used, size, "upper right")
@@ -236,7 +240,7 @@ def _few_shades(picture: Image.Image, *, coloured: bool) -> bytes:
 def _palette(*, coloured: bool) -> list[int]:
     """Give 40 greys and, where lines are drawn, their colours pure and half mixed into black, grey and white."""
     shades = [np.full(3, level) for level in np.linspace(0, 255, 40)]
-    names = {*_COLOURS, *(colour for colour, _ in HOLE_STYLE.values())} if coloured else {RING_COLOUR}
+    names = {colour for colour, _ in (*SQUARE_STYLE.values(), *HOLE_STYLE.values())} if coloured else {RING_COLOUR}
     for name in sorted(names):
         pure = np.array([int(name[at : at + 2], 16) for at in (1, 3, 5)])
         shades += [pure, *((pure + grey) / 2 for grey in (0, 85, 170, 255))]

@@ -141,7 +141,7 @@ def photograph(
 
 
 def square_like(world: GridWorld, kind: str, *, skip: int = 0, whole: bool = True) -> TrueSquare:
-    """Find a square of this kind, near the grid's centre first.
+    """Find a square of this kind, near the grid's centre first, those last on which a mark of the mesh lies.
 
     Parameters
     ----------
@@ -166,8 +166,10 @@ def square_like(world: GridWorld, kind: str, *, skip: int = 0, whole: bool = Tru
     found = np.flatnonzero((table.kind == SquareKind[kind.upper()]).ravel() & (away < reach).ravel())
     if found.size == 0:
         raise BadInput(f"this grid has no {kind} square; give another seed or another kind of grid")
-    chosen = found[np.argsort(away.ravel()[found], kind="stable")][skip % found.size]
-    return square_of(world, int(table.i.ravel()[chosen]), int(table.j.ravel()[chosen]))
+    i, j = table.i.ravel()[found], table.j.ravel()[found]
+    marked = np.array([bool(world.marks_near(*index)) for index in zip(i.tolist(), j.tolist(), strict=True)])
+    chosen = np.lexsort((away.ravel()[found], marked))[skip % found.size]
+    return square_of(world, int(i[chosen]), int(j[chosen]))
 
 
 def hole_of(square: TrueSquare) -> TrueHole | None:
