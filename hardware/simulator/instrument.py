@@ -47,6 +47,10 @@ class Eye(Protocol):
         ...
 
 
+SHOWS_E_PER_A2 = 20.0
+"""A dose from which a mark is seen at low magnification; assumed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seating:
     """How a grid lies on the stage after one load: its centre in the stage's frame, its turn, its height."""
@@ -81,6 +85,7 @@ class Instrument:
         self.doses = doses
         self.striking: frozenset[str] = frozenset()
         self.eye: Eye | None = None
+        self.pixel_free = False
         self._own = key("instrument", seed)
         self._worlds: dict[int, GridWorld] = {}
 
@@ -252,7 +257,7 @@ class Instrument:
         return [
             Stain(dose.x_um, dose.y_um, dose.radius_um)
             for dose in self.doses
-            if dose.of_grid == self.grid_on_stage and dose.dose_e_per_a2 >= 5.0
+            if dose.of_grid == self.grid_on_stage and dose.dose_e_per_a2 >= SHOWS_E_PER_A2
         ]
 
     def beam(self, at: datetime) -> float:

@@ -5,6 +5,7 @@ import this.
 """
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -134,7 +135,10 @@ class GridWorld:
         radius = film.hole_um / 2 * (1.0 + 0.01 * normal(seed, "radius", a, b))
         if film.mixed:
             radius = radius * np.take(MIXED, (2 * a + 3 * b) % len(MIXED))
-        return Holes(a, b, x, y, radius, lenses_of(seed, self.spec, a, b, empty))
+        lenses = lenses_of(seed, self.spec, a, b, empty)
+        # Where there is no film there is nothing for ice to pile up on.
+        held = np.where(square.kind == SquareKind.EMPTY, 0.0, lenses.collar_nm)
+        return Holes(a, b, x, y, radius, replace(lenses, collar_nm=held))
 
     def bar_distance_um(self, x: Floats, y: Floats, square: SquaresAt) -> Floats:
         """Distance from the opening's edge, negative in the open."""

@@ -31,7 +31,7 @@ COSTS = Path(__file__).parents[2].parent / "shared" / "data" / "aldolase" / "tim
         ({"world": {"grids": {"1": {"hole_type": "R0/0/0"}}}}, "R0/0/0"),
         ({"world": {"grids": {"1": {"mesh": "301"}}}}, "301"),
         ({"faults": [{"kind": "gremlins", "at": {"slot": 1}}]}, "kind"),
-        ({"faults": [{"kind": "load-fails", "at": {}}]}, "one of call, slot and after_h"),
+        ({"faults": [{"kind": "load-fails", "at": {}}]}, "one of call, slot, after_h, place and per_h"),
         ({"faults": [{"kind": "load-fails", "at": {"call": "load"}}]}, "go together"),
         ({"faults": [{"kind": "load-fails", "at": {"slot": 1, "after_h": 2}}]}, "one of"),
         ({"faults": "no-such-file.yaml"}, "no-such-file"),
