@@ -90,6 +90,7 @@ def image(
     plot: Annotated[
         str | None, typer.Option(help="Write a PNG too, beside the image if not named.", metavar="[FILE.png]")
     ] = None,
+    plot_px: Annotated[int, typer.Option(min=64, max=8192, help="Longer side of the plot.", metavar="PX")] = 1000,
     labels: Annotated[bool, typer.Option("--labels", help="Draw squares and holes as they are over the plot.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the labels as COCO JSON.")] = None,
 ) -> None:
@@ -125,7 +126,7 @@ def image(
         _say("labels", json_file)
     if plot is not None:
         path = out.with_suffix(".png") if plot == BESIDE else Path(plot)
-        draw(taken.plate(labelled=labels, pixels=aligned), path)
+        draw(taken.plate(labelled=labels, pixels=aligned), path, plot_px)
         _say("plot", path)
 
 

@@ -79,7 +79,7 @@ class Plate:
     holes: Sequence[HoleLabel] = ()
 
 
-def draw(plate: Plate, path: Path, side_px: int = 1000) -> None:
+def draw(plate: Plate, path: Path, side_px: int) -> None:
     """Write one plate as PNG; its longer side, rings apart, is ``side_px``.
 
     Raises
