@@ -121,7 +121,7 @@ class GridWorld:
         seed, film = self.seed, self.film
         x = film.origin_um[0] + film.basis_um[0, 0] * a + film.basis_um[0, 1] * b
         y = film.origin_um[1] + film.basis_um[1, 0] * a + film.basis_um[1, 1] * b
-        bend, jitter = 0.02 * film.pitch_um, 0.006 * film.pitch_um
+        bend, jitter = 0.012 * film.pitch_um, 0.006 * film.pitch_um
         x = x + bend * field(seed, "bend x", x, y, WOBBLE_UM) + jitter * normal(seed, "jitter x", a, b)
         y = y + bend * field(seed, "bend y", x, y, WOBBLE_UM) + jitter * normal(seed, "jitter y", a, b)
         square = self.squares_at(x, y)
