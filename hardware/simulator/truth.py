@@ -31,7 +31,7 @@ USABLE_A = 5.0
 FULL_A, NOTHING_A = 3.0, 8.0
 """Resolutions at which a hole counts in full, and not at all, towards its grid's score; linear in between."""
 
-DEPTH_LOSS, SIGNAL_PER_NM, SOURCE_B_A2, EMPTY_NM = 1.05, 0.5, 50.0, 6.0
+DEPTH_LOSS, SIGNAL_PER_NM, STIRRED_NM, SOURCE_B_A2, EMPTY_NM = 1.05, 0.36, 12.0, 50.0, 6.0
 """See `resolution_a`; fitted to what `imaging.ctf` finds on simulated exposures at 40 e⁻/Å²."""
 
 
@@ -262,9 +262,10 @@ def resolution_a(
     """Estimate to which resolution the rings of an exposure can be followed.
 
     They end where their power, ``c t exp(-B k²/2)``, sinks into the noise, or where the depth t has blurred them,
-    ``k² ~ 1 / (λ t)``; whichever comes first.
+    ``k² ~ 1 / (λ t)``; whichever comes first. Of very thin ice less is seen than its share.
     """
-    signal = SIGNAL_PER_NM * dose_e_per_a2 / USUAL_DOSE * np.maximum(ice_nm, 1e-3)
+    thick = np.maximum(ice_nm, 1e-3)
+    signal = SIGNAL_PER_NM * dose_e_per_a2 / USUAL_DOSE * thick * thick / (thick + STIRRED_NM)
     faint = (SOURCE_B_A2 + b_a2) / (2 * np.log1p(signal))
     blurred = DEPTH_LOSS * wavelength_a(voltage_kv) * 10.0 * ice_nm
     return np.asarray(np.where(ice_nm < EMPTY_NM, math.inf, (faint**2 + blurred**2) ** 0.25))
