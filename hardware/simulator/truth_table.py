@@ -187,7 +187,7 @@ def as_csv(rows: Iterable[SquareRow | HoleRow]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) and not value.is_integer() else value
+    return f"{value:.6g}" if isinstance(value, float) and not value.is_integer() else value
 
 
 def _grade(kind: SquareKind, open_share: float, film_share: float, ice_nm: float) -> Grade:
