@@ -55,7 +55,7 @@ def image(
         str, typer.Option(help="How the grid turned out, e.g. good or thick-ice.", metavar="NAME")
     ] = "good",
     square: Annotated[str | None, typer.Option(help="Class of the square, e.g. torn.", metavar="CLASS")] = None,
-    on: Annotated[str, typer.Option(help="Hole and exposure level: hole, film or edge.")] = "hole",
+    on: Annotated[str, typer.Option(help="Hole and exposure level: hole, film, edge, or a defect.")] = "hole",
     place: Annotated[
         tuple[float, float] | None, typer.Option(help="Where to look, µm from the grid's centre.", metavar="X Y")
     ] = None,
@@ -85,6 +85,9 @@ def image(
     density_map: Annotated[
         Path | None, typer.Option(help="The particle's density, an MRC map with its pixel size.", metavar="FILE.mrc")
     ] = None,
+    density_map_pixel_a: Annotated[
+        float | None, typer.Option(min=0.01, help="Å per voxel, where the map does not say.", metavar="A")
+    ] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Exposure: keep the movie, frame by frame.")] = False,
     align: Annotated[bool, typer.Option("--align", help="Exposure: align the frames before they are summed.")] = False,
     plot: Annotated[
@@ -103,6 +106,7 @@ def image(
 
     grid = {"hole_type": grid_type, "mesh": mesh, "material": material, "kind": kind, "ice_nm": ice_nm}
     grid |= {"particle_a": particle_a, "density_map": None if density_map is None else str(density_map)}
+    grid |= {"density_map_pixel_a": density_map_pixel_a}
     numbers = dict(pair(text) for text in changes or ())
     grid |= {name[5:]: value for name, value in numbers.items() if name.startswith("grid.")}
     numbers = {name: value for name, value in numbers.items() if not name.startswith("grid.")}

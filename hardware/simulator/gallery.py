@@ -100,38 +100,39 @@ def _squares(seed: int) -> Section:
     for member in SquareKind:
         name = member.name.lower()
         spec = {} if name == "intact" else {name: 0.9}
+        looked = {"torn": "tear", "cracked": "tear", "contaminated": "dirt"}.get(name, "hole")
         shown += [
-            Exhibit(f"{name}, {level}", Sitting(level, seed=seed, grid={**UNBROKEN, **spec}, square_kind=name))
-            for level in ("square", "hole")
+            Exhibit(f"{name}, {level}", Sitting(level, seed=seed, grid={**UNBROKEN, **spec}, square_kind=name, on=on))
+            for level, on in (("square", "hole"), ("hole", looked))
         ]
-    return Section("squares", "Classes of squares", "One square of each class, and a hole of it.", tuple(shown))
+    return Section("squares", "Classes of squares", "One square of each class, and a part of it.", tuple(shown))
 
 
 def _defects(seed: int) -> Section:
     shown = [
-        Exhibit(f"{title}\n{level} view", _of(seed, level, **{**UNBROKEN, **spec}))
-        for title, spec in _DEFECTS.items()
+        Exhibit(f"{title}\n{level} view", Sitting(level, seed=seed, grid={**UNBROKEN, **spec}, on=on))
+        for title, on, spec in _DEFECTS
         for level in ("square", "hole")
     ]
     return Section("defects", "Defects and dirt", "Each thing that spoils a square, many times over.", tuple(shown))
 
 
-_DEFECTS: Mapping[str, Mapping[str, float]] = {
-    "ice crystals": {"crystals": 60.0},
-    "wrinkled film": {"wrinkled": 1.0},
-    "drops of ethane": {"ethane": 12.0},
-    "dendrites": {"dendrites": 6.0},
-    "empty holes": {"empty_holes": 0.5},
-    "thick in the middle": {"thick_centres": 1.0},
-    "deep meniscus": {"meniscus_nm": 1500.0},
-    "uneven ice": {"ice_spread_inside": 0.6, "ice_spread_holes": 0.35},
-}
+_DEFECTS: tuple[tuple[str, str, Mapping[str, float]], ...] = (
+    ("ice crystals", "dirt", {"crystals": 60.0}),
+    ("wrinkled film", "wrinkle", {"wrinkled": 1.0}),
+    ("drops of ethane", "drop", {"ethane": 12.0}),
+    ("dendrites", "fern", {"dendrites": 6.0}),
+    ("empty holes", "hole", {"empty_holes": 0.5}),
+    ("thick in the middle", "hole", {"thick_centres": 1.0}),
+    ("deep meniscus", "hole", {"meniscus_nm": 1500.0}),
+    ("uneven ice", "hole", {"ice_spread_inside": 0.6, "ice_spread_holes": 0.35}),
+)
 
 
 def _survey(seed: int) -> Section:
     shown = [
-        Exhibit(f"square view at {um:g} µm defocus", Sitting("square", seed=seed, optics={"defocus_um": um}))
-        for um in (-400.0, -150.0, -50.0, 0.0, 50.0)
+        Exhibit(f"hole view at {um:g} µm defocus", Sitting("hole", seed=seed, optics={"defocus_um": um}))
+        for um in (-400.0, -100.0, 0.0, 100.0)
     ]
     shown += [
         Exhibit(f"square view, {factor:g} × usual dose", Sitting("square", seed=seed, optics={"dose_e_per_a2": dose}))
@@ -159,6 +160,8 @@ def _spots(seed: int) -> Section:
         _exposed("carbon film", seed, on="film"),
         _exposed("gold film", seed, on="film", grid={"material": "Gold"}),
         _exposed("crystalline ice", seed, grid={**UNBROKEN, "crystalline": 0.9}, square_kind="crystalline"),
+        _exposed("aggregates", seed, grid={"particles_aggregated": 0.8, "particle_a": 150.0}),
+        _exposed("denatured", seed, grid={"particles_denatured": 1.0, "particle_a": 150.0}),
         _exposed("crowded particles", seed, grid={"particles_per_um2": 3000.0}),
     ]
     about = "Micrographs, their frames aligned, with their power spectra; defocus −1.5 µm."

@@ -3,7 +3,7 @@
 It holds the truth; nothing that decides or detects may import this.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -32,7 +32,7 @@ from .world import GridWorld
 
 SeenLevel = Literal["atlas", "square", "hole", "exposure"]
 LEVELS: tuple[SeenLevel, ...] = get_args(SeenLevel)
-On = Literal["hole", "film", "edge"]
+On = Literal["hole", "film", "edge", "tear", "wrinkle", "dirt", "drop", "fern"]
 ONS: tuple[On, ...] = get_args(On)
 SEEN_FAULTS: tuple[Kind, ...] = (
     "fill-during-shot", "pump-cycle", "vibration", "valve-closes", "vacuum-lost", "beam-off", "beam-moved",
@@ -60,7 +60,8 @@ class Sitting:
     place_um
         Where to look, in the grid's frame; None takes the middle of the grid, of a square, or of a hole.
     on
-        At hole and exposure level: a hole, the film between holes, or a hole's edge.
+        At hole and exposure level: one of `ONS`: a hole, the film between holes, a hole's edge, or the first defect of
+        that name on the square.
     drift_a_per_s
         How fast the specimen drifts as the picture begins, as after a move.
     faults
@@ -208,13 +209,33 @@ def _place(world: GridWorld, level: SeenLevel, asked: Sitting) -> tuple[TrueSqua
     if level == "atlas" and asked.square_kind is None:
         return None, (0.0, 0.0)
     square = _square(world, asked.square_kind)
-    if level in ("atlas", "square") or not square.holes:
+    if level in ("atlas", "square") or (on in ("hole", "film", "edge") and not square.holes):
         return square, (square.x_um, square.y_um)
+    if on not in ("hole", "film", "edge"):
+        return square, _defect(world, square, on)
     hole = hole_of(square)
     assert hole is not None
     first, second = world.film.basis_um.T
     away = {"hole": np.zeros(2), "film": (first + second) / 2, "edge": first / np.linalg.norm(first) * hole.radius_um}
     return square, (hole.x_um + float(away[on][0]), hole.y_um + float(away[on][1]))
+
+
+def _defect(world: GridWorld, square: TrueSquare, on: On) -> tuple[float, float]:
+    """Give the place of the greatest defect of this name on a square."""
+    defects = world.defects(square.i, square.j)
+    grains = np.argsort(-defects.dirt.radius_um, kind="stable")
+    drops = np.argsort(-defects.drops_um[:, 2], kind="stable")
+    found: dict[On, Sequence[NDArray[np.float64]]] = {
+        "tear": [tear.outline_um[0] for tear in defects.tears],
+        "wrinkle": [np.asarray(ridge.line_um).mean(axis=0) for ridge in defects.ridges],
+        "dirt": list(defects.dirt.middle_um[grains]),
+        "drop": list(defects.drops_um[drops, :2]),
+        "fern": [fern.middle_um.mean(axis=0) for fern in defects.ferns],
+    }
+    if not len(found[on]):
+        raise BadInput(f"the {square.kind} square in the middle has no {on}; give another seed, class or kind of grid")
+    x, y = found[on][0]
+    return float(x), float(y)
 
 
 def _square(world: GridWorld, kind: str | None) -> TrueSquare:

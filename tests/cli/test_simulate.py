@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mrcfile
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -103,6 +105,7 @@ def test_faults_show(tmp_path: Path, simulate: Any) -> None:
         (("--level", "hole", "--profile", "titan"), "demo-2k"),
         (("--level", "hole", "--square", "blue"), "contaminated"),
         (("--level", "hole", "--on", "bar"), "hole, film, edge"),
+        (("--level", "hole", "--on", "drop", "--set", "grid.ethane=0"), "no drop"),
         (("--level", "hole", "--fault", "fire"), "vibration"),
         (("--level", "hole", "--fault", "load-fails"), "vibration"),
         (("--level", "hole", "--drift", "-3"), "drift"),
@@ -123,6 +126,18 @@ def test_pictures_that_cannot_be(tmp_path: Path, simulate: Any, options: tuple[s
     assert says in said
     assert "Traceback" not in said
     assert not out.exists()
+
+
+def test_a_density_map_without_a_pixel_size(tmp_path: Path, simulate: Any) -> None:
+    path = tmp_path / "map.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(np.random.default_rng(1).random((16, 16, 16), np.float32))
+    out, told = tmp_path / "image.mrc", ("--density-map-pixel-a", "5")
+    code, _, said = simulate("image", "--level", "exposure", *QUICK, "--density-map", path, "-o", out)
+    assert code == 2
+    assert "pixel size" in said
+    assert not out.exists()
+    assert simulate("image", "--level", "exposure", *QUICK, "--density-map", path, *told, "-o", out)[0] == 0
 
 
 def test_places_that_cannot_be_written(tmp_path: Path, simulate: Any) -> None:
