@@ -74,8 +74,8 @@ def signal_at(instrument: Instrument, preset: Preset, dose_e_per_a2: float, fiel
     paths, gold = matter_of(instrument, preset)
     voltage = instrument.profile.optics.voltage_kv
     through = render_survey.transmitted(layers, paths, gold, 0.0, view.pixel_um * COARSE_NODES, voltage)
-    lit = cv2.resize(np.asarray(through, np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
-    lit *= np.float32(light_of(instrument, seen, at).electrons)
+    fine = cv2.resize(np.asarray(through, np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_LINEAR)
+    lit = np.asarray(fine * np.float32(light_of(instrument, seen, at).electrons), np.float32)
     k = _frequency(pixel_a)
     power = float(layers.ice_nm.mean()) * ice_power(k, voltage) + float(layers.film_nm.mean()) * film_power(
         k, voltage, gold
@@ -162,4 +162,5 @@ def _transfer(instrument: Instrument, pixel_a: float, defocus_um: float) -> NDAr
 
 
 def _frequency(pixel_a: float) -> NDArray[np.float64]:
-    return np.hypot(np.fft.fftfreq(SIDE_PX, pixel_a)[:, None], np.fft.rfftfreq(SIDE_PX, pixel_a)[None, :])
+    rows, cols = np.fft.fftfreq(SIDE_PX, pixel_a)[:, None], np.fft.rfftfreq(SIDE_PX, pixel_a)[None, :]
+    return np.asarray(np.hypot(rows, cols))

@@ -30,7 +30,7 @@ def eucentric_height(instrument: Instrument, how: HeightMethod) -> float:
     times = instrument.profile.times
     instrument.spend(times.height_tilt if how == "tilt" else times.height_focus, "height")
     _check_beam(instrument, "eucentric height")
-    if instrument.pixel_free:
+    if instrument.eye is not None:
         height = focus_errors.height_um(instrument, how)
     else:
         height = _height_by_tilt(instrument) if how == "tilt" else _height_by_focus(instrument)
@@ -45,7 +45,7 @@ def autofocus(instrument: Instrument, target_um: float) -> Focused:
     camera.give_dose(instrument, preset, "autofocus", numbers.autofocus_dose_e_per_a2)
     instrument.spend(instrument.profile.times.autofocus, "autofocus")
     _check_beam(instrument, "autofocus")
-    if instrument.pixel_free:
+    if instrument.eye is not None:
         return focus_errors.autofocus(instrument, target_um)
     working_um = min(target_um, -WORKING_UM / 2)
     state.defocus_um = working_um

@@ -85,7 +85,6 @@ class Instrument:
         self.doses = doses
         self.striking: frozenset[str] = frozenset()
         self.eye: Eye | None = None
-        self.pixel_free = False
         self._own = key("instrument", seed)
         self._worlds: dict[int, GridWorld] = {}
 

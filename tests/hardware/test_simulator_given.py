@@ -1,6 +1,5 @@
 """What a user gives the simulator: profiles, worlds, options; each mistake is one sentence."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from epicycle.protocols.grid_types import HOLE_TYPES, MESHES
 from epicycle.protocols.reading import read_cassette
 
 Make = Callable[..., Any]
-COSTS = Path(__file__).parents[2].parent / "shared" / "data" / "aldolase" / "time_costs.csv"
 
 
 @pytest.mark.parametrize(
@@ -72,29 +70,6 @@ def test_shipped_profiles_are_whole(name: str) -> None:
 def test_a_real_camera_ships() -> None:
     exposure = load_profile("screening-200kv").levels["exposure"].preset
     assert (exposure.rows_px, exposure.frames) == (4096, 40)
-
-
-def recorded() -> dict[str, dict[str, str]]:
-    if not COSTS.exists():
-        pytest.skip("the recorded session's times are not beside this checkout")
-    with COSTS.open() as file:
-        return {row["step"]: row for row in csv.DictReader(file)}
-
-
-def test_the_recorded_times_are_those_of_the_session(bench: Make) -> None:
-    """Acts of the profile add up to the medians from image to image."""
-    costs, times = recorded(), load_profile("aldolase-times").times
-    levels = load_profile("aldolase-times").levels
-    exposed = levels["exposure"].preset.exposure_s
-    shot = times.image_shift.median_s + times.acquire["exposure"].median_s + exposed
-    assert shot == pytest.approx(
-        float(costs["exposure -> next exposure in the same patch (image shift)"]["median_s"]), rel=0.03
-    )
-    move = times.stage_move.median_s
-    tile = move + times.acquire["atlas"].median_s + levels["atlas"].preset.exposure_s
-    assert tile == pytest.approx(float(costs["atlas tile -> next atlas tile"]["median_s"]), rel=0.1)
-    fills = costs["periodic stop inside a stage move (buffer/cold-trap refill, inferred)"]
-    assert load_profile("aldolase-times").dewars.fill.median_s == pytest.approx(float(fills["median_s"]), rel=0.01)
 
 
 def test_durations_are_drawn_around_their_median() -> None:
