@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from ...protocols.cassette import Cassette
 from ...protocols.errors import BadInput
 from .cells import key, uniform
+from .density_map import read_volume
 from .faults import Fault
 from .film import bars_of, film_of
 from .profile import Frozen, first_complaint, read_yaml
@@ -61,6 +62,10 @@ class GridSpec(Frozen):
     empty_holes: float = Field(default=0.02, ge=0, le=1, description="Fraction of holes without ice on good squares.")
     particles_per_um2: float = Field(default=600.0, ge=0, description="Particles in ice of ordinary thickness.")
     particle_a: float = Field(default=120.0, gt=0, description="Diameter of a particle.")
+    particles_aggregated: float = Field(default=0.04, ge=0, le=1, description="Fraction of them that lie in clumps.")
+    particles_denatured: float = Field(default=0.03, ge=0, le=1, description="Fraction of them that have unfolded.")
+    density_map: str | None = Field(default=None, description="The particle's density, an MRC map; else a random one.")
+    density_map_pixel_a: float | None = Field(default=None, gt=0, description="Its pixel size where it holds none.")
     b_a2: float = Field(default=0.0, ge=0, description="What this sample adds to the envelope exp(-B k²/4).")
 
 
@@ -79,7 +84,9 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "contaminated": {"ice_nm": 70.0, "contaminated": 0.75, "crystals": 30.0, "b_a2": 130.0},
     "gradient": {"ice_nm": 65.0, "gradient": 2.3, "b_a2": 110.0},
     "filled-holes": {"ice_nm": 60.0, "hole_ice": 2.2, "lens": 0.1, "collar_nm": 0.0},
-    "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "b_a2": 220.0},
+    "denatured": {"ice_nm": 45.0, "particles_per_um2": 40.0, "particles_aggregated": 0.3,
+        "particles_denatured": 0.8, "b_a2": 220.0,
+    },
     "aldolase": {
         "ice_nm": 185.0, "ice_spread": 0.48, "ice_spread_inside": 0.51, "ice_spread_holes": 0.57, "gradient": 0.1,
         "b_a2": 5.0,
@@ -131,7 +138,9 @@ def grids_of(world: CassetteWorld, cassette: Cassette, seed: int, slots: int) ->
             for name, fallback in (("hole_type", "R1.2/1.3"), ("mesh", "300"), ("material", "Carbon"))
         }
         found[slot] = completed(spec).model_copy(update=film)
-        # Names nobody knows are better said now than when the slot is loaded.
+        # Names nobody knows and maps nobody can read are better said now than when the slot is loaded.
+        if found[slot].density_map is not None:
+            read_volume(str(found[slot].density_map), found[slot].density_map_pixel_a)
         film_of(found[slot].hole_type, found[slot].material, seed)
         bars_of(found[slot].mesh, seed)
     return found

@@ -58,14 +58,14 @@ def counts(expected: Layer, camera: Camera, rng: np.random.Generator, most: int)
     if camera.counting:
         return drawn
     spread = cv2.filter2D(np.asarray(drawn, np.float32), -1, _kernel(camera), borderType=cv2.BORDER_REFLECT)
-    return np.clip(np.rint(spread, out=spread), 0, most, out=spread)
+    return np.asarray(np.clip(np.rint(spread), 0, most), np.float32)
 
 
 def _looked_up(expected: Layer, low: float, high: float, rng: np.random.Generator, most: int) -> NDArray[np.uint8]:
     low = max(low, 0.0)
     step = max(math.sqrt(12 * STEP_SHARE * max(low + high, 0.02) / 2), (high - low) / 255)
     rows = max(math.ceil((high - low) / step), 0) + 1
-    table = _table(low + step * np.arange(rows), most)
+    table = _table(np.asarray(low + step * np.arange(rows), np.float64), most)
     drawn = np.empty(expected.shape, np.uint8)
     scale, start = np.float32(1 / step), np.float32(0.5 - low / step)
     for top in range(0, expected.shape[0], BAND):

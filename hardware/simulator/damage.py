@@ -2,8 +2,8 @@
 
 Grant & Grigorieff, eLife 4, 2015: at 300 kV the signal at frequency k has fallen to ``exp(-N / 2 Nc)`` after N e⁻/Å²,
 ``Nc = 0.245 k^-1.665 + 2.81``; at 200 kV Nc is 0.8 of that. McMullan, Vinothkumar & Henderson, Ultramicroscopy 158,
-2015: vitreous ice is a fluid in the beam, its molecules displaced by 1.1 Å² (mean square) for each e⁻/Å² at 300 kV. Both
-are scaled with 1/kV.
+2015: vitreous ice is a fluid in the beam, its molecules displaced by 1.1 Å² (mean square) for each e⁻/Å² at 300 kV.
+Both are scaled with 1/kV.
 """
 
 import math

@@ -54,7 +54,7 @@ class ExitWaves:
         self.plane = HalfPlane(setting.shape, setting.pixel_size_a)
         self.noise = _white(self.plane, rng)
         k = self.plane.radii
-        envelope = coherence_envelope(k, setting.optics, setting.coherence)
+        envelope = coherence_envelope(k, setting.optics, setting.coherence) * scene.coherent
         if setting.camera.counting:
             envelope = envelope * modulation(2 * k * setting.pixel_size_a, setting.camera)
         self.envelope = envelope

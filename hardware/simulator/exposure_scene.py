@@ -28,6 +28,8 @@ class Scene:
         Mean thickness, for the damping of the rings.
     dose_e_per_a2, exposure_s
         Of all frames together.
+    coherent
+        Share of the electrons that interfere; those that have lost energy and pass make an even background.
     spots
         Brightness of the directions of crystalline ice's rings (`amorphous.spot_weights`); None where it is vitreous.
     """
@@ -40,6 +42,7 @@ class Scene:
     thickness_nm: float
     dose_e_per_a2: float
     exposure_s: float
+    coherent: float = 1.0
     spots: NDArray[np.float64] | None = None
 
 

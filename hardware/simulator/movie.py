@@ -128,9 +128,20 @@ def _taken(
         thickness_nm=float((layers.ice_nm + layers.film_nm).mean()),
         dose_e_per_a2=preset.dose_e_per_a2 * instrument.beam(at),
         exposure_s=preset.exposure_s,
+        coherent=_coherent(instrument, preset, layers, gold),
         spots=_crystals(instrument, view),
     )
     return instrument.rng("pixels"), scene, setting
+
+
+def _coherent(instrument: Instrument, preset: Preset, layers: Layers, gold: bool) -> float:
+    """Give the share of the electrons that have lost no energy; with the slit in no others come."""
+    matter = instrument.profile.matter
+    if preset.slit_ev is not None and instrument.profile.optics.energy_filter:
+        return 1.0
+    film_path = matter.gold_inelastic_path_nm if gold else matter.carbon_inelastic_path_nm
+    lost = float(layers.ice_nm.mean()) / matter.ice_inelastic_path_nm + float(layers.film_nm.mean()) / film_path
+    return math.exp(-lost)
 
 
 def _beam(instrument: Instrument, preset: Preset, at: datetime, shape: tuple[int, ...]) -> Layer:
@@ -165,7 +176,7 @@ def _crystals(instrument: Instrument, view: View) -> NDArray[np.float64] | None:
     x, y = view.to_grid @ [(view.rows - 1) / 2, (view.cols - 1) / 2, 1.0]
     if int(world.squares_at(x[None], y[None]).kind[0]) != SquareKind.CRYSTALLINE:
         return None
-    return spot_weights(np.random.default_rng(key("spots", world.seed, round(float(x), 1), round(float(y), 1))))
+    return spot_weights(np.random.default_rng(key("spots", world.seed, round(10 * float(x)), round(10 * float(y)))))
 
 
 def _plain(layer: Layer, shape: tuple[int, int]) -> Layer | float:
