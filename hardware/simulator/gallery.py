@@ -5,6 +5,7 @@ It holds the truth; nothing that decides or detects may import this.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ GALLERY_SEED = 11
 """All pictures are of worlds of this seed unless told otherwise."""
 
 UNBROKEN: Mapping[str, float] = {"empty": 0, "torn": 0, "cracked": 0, "dry": 0, "thick": 0, "contaminated": 0}
+FRAMES = {"frames": 20}
+"""Exposures are taken in so many frames, enough for their motion to be taken out again."""
+
 PROFILES = ("demo-2k", "screening-200kv", "collection-300kv")
 FILTERED = "collection-300kv"
 
@@ -175,7 +179,7 @@ def _optics(seed: int) -> Section:
     shown += [_exposed(f"dose {dose:g} e⁻/Å²", seed, optics={"dose_e_per_a2": dose}) for dose in (5.0, 20.0, 80.0)]
     shown += [
         _exposed(f"astigmatism about {size:g} Å", seed, numbers={"optics.astigmatism_a": size})
-        for size in (0.0, 1000.0, 3000.0)
+        for size in (0.0, 2000.0, 8000.0)
     ]
     shown.append(_exposed("tilt 30°", seed, tilt_deg=30.0))
     about = "The rings draw together with defocus, and astigmatism makes ellipses of them."
@@ -226,8 +230,8 @@ def _of(seed: int, level: str, **grid: Any) -> Sitting:
     return Sitting(level, seed=seed, grid=grid)
 
 
-def _exposed(title: str, seed: int, **asked: Any) -> Exhibit:
-    return Exhibit(title, Sitting("exposure", seed=seed, save_frames=True, **asked))
+def _exposed(title: str, seed: int, optics: Mapping[str, Any] = MappingProxyType({}), **asked: Any) -> Exhibit:
+    return Exhibit(title, Sitting("exposure", seed=seed, optics={**FRAMES, **optics}, save_frames=True, **asked))
 
 
 def count(walls: Iterable[Section]) -> int:

@@ -19,6 +19,9 @@ from .plates import sheet
 ACROSS_PX = 1600
 """Sheets are about as wide as this."""
 
+SHEET_BYTES = 270_000
+"""A wall whose pictures take more is cut into several sheets."""
+
 PAGE = "gallery.html"
 
 _HEAD = """<!doctype html>
@@ -69,7 +72,7 @@ def hang(folder: Path, walls: Sequence[Section], align: Align, *, side_px: int, 
             yield done
         hung.append((wall, paths))
         if sheets:
-            _write_sheet(folder / "sheets", wall, paths)
+            _write_sheets(folder / "sheets", wall, paths)
     write_bytes(folder / PAGE, _page(hung).encode())
 
 
@@ -86,12 +89,22 @@ def _mark(exhibit: Exhibit, side_px: int) -> str:
     return hashlib.sha256(f"{__version__} {side_px} {exhibit!r}".encode()).hexdigest()[:8]
 
 
-def _write_sheet(folder: Path, wall: Section, paths: Sequence[Path]) -> None:
+def _write_sheets(folder: Path, wall: Section, paths: Sequence[Path]) -> None:
+    """Lay a wall out on as many sheets as it takes, none much larger than `SHEET_BYTES`."""
     folder.mkdir(exist_ok=True)
     pictures = [path.read_bytes() for path in paths]
     # Bytes 16 to 20 of a PNG are its width.
     width = max(int.from_bytes(one[16:20], "big") for one in pictures)
-    write_bytes(folder / f"{wall.slug}.png", sheet(pictures, max(ACROSS_PX // width, 1)))
+    columns = max(ACROSS_PX // width, 1)
+    parts: list[list[bytes]] = [[]]
+    for first in range(0, len(pictures), columns):
+        row = pictures[first : first + columns]
+        if parts[-1] and sum(map(len, [*parts[-1], *row])) > SHEET_BYTES:
+            parts.append([])
+        parts[-1] += row
+    for number, part in enumerate(parts, 1):
+        name = wall.slug if len(parts) == 1 else f"{wall.slug}-{number}"
+        write_bytes(folder / f"{name}.png", sheet(part, columns))
 
 
 def _page(hung: Sequence[tuple[Section, Sequence[Path]]]) -> str:

@@ -119,9 +119,10 @@ def contrasted(pixels: Grey) -> Grey:
 
 
 def rings_of(pixels: NDArray[np.generic]) -> Grey:
-    """Give the power spectrum of an exposure, zero frequency in the middle, flattened so that its rings are seen.
+    """Give the power spectrum of an exposure, zero frequency in the middle, so that its rings are seen.
 
-    The mean over half-overlapping tiles; divided by its own smooth part, as people do when they look for rings.
+    The mean over half-overlapping tiles; its smooth part is taken off and every place brought to one contrast, as is
+    done where people look for faint rings beside strong ones.
     """
     side = min(TILE_PX, *pixels.shape)
     step = max(side // 2, 1)
@@ -133,8 +134,10 @@ def rings_of(pixels: NDArray[np.generic]) -> Grey:
             total += np.abs(scipy.fft.fft2((tile - tile.mean()) * window, workers=1)) ** 2
     power = np.log(np.fft.fftshift(total) + 1e-9 * total.max() + 1e-12).astype(np.float32)
     power[side // 2 - 3 : side // 2 + 4, side // 2 - 3 : side // 2 + 4] = np.median(power)
-    smooth = cv2.GaussianBlur(power, (0, 0), side / 24)
-    return np.asarray(cv2.GaussianBlur(power - smooth, (0, 0), 1.0), np.float32)
+    power -= cv2.GaussianBlur(power, (0, 0), side / 24)
+    power = np.asarray(cv2.GaussianBlur(power, (0, 0), 1.2), np.float32)
+    contrast = np.sqrt(cv2.GaussianBlur(power * power, (0, 0), side / 32))
+    return np.asarray(power / (contrast + 0.02 * contrast.max() + 1e-12), np.float32)
 
 
 def _figure(plate: Plate, side_px: int) -> Figure:
@@ -215,7 +218,7 @@ def _scale_bar(axes: Axes, plate: Plate, size: float) -> None:
 def _rings(axes: Axes, plate: Plate, size: float) -> None:
     spectrum = rings_of(plate.pixels)
     side = spectrum.shape[0]
-    low, high = np.percentile(spectrum, [2, 99.7])
+    low, high = np.percentile(spectrum, [1, 99.5])
     axes.imshow(spectrum, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="antialiased")
     nyquist = 2 * plate.pixel_size_a
     for at_a in (10.0, 5.0, 4.0, 3.0):
