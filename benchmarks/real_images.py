@@ -67,16 +67,17 @@ class Real:
 
 
 REAL = (
-    Real("lowmag_20may08a", "atlas", 4085.0, ("R2/2",), ("400",), grids=("good", "ordinary"), anywhere_um=500.0,
-         start={"rotation_deg": 45.0, "electrons": 600.0, "ice_nm": 25.0, "thick": 0.01, "dry": 0.02}),
+    Real("lowmag_20may08a", "atlas", 4085.0, ("R1.2/1.3",), ("400",), grids=("good", "ordinary"), anywhere_um=500.0,
+         start={"rotation_deg": 45.0, "electrons": 3000.0, "ice_nm": 25.0, "thick": 0.01, "dry": 0.02}),
     Real("square_leginon", "square", 550.0, ("R2/2",), ("400", "300"), kinds=("intact", "contaminated"),
          anywhere_um=6.0, start={"rotation_deg": 23.0, "electrons": 40.0, "stains": 8, "dendrites": 6.0}),
     Real("holes_leginon", "hole", 195.0, ("R2/2",), ("300", "400"), anywhere_um=22.0, start={"rotation_deg": 30.0}),
     Real("holes_untilted", "hole", 150.0, ("R2/2",), ("300", "400"), anywhere_um=12.0, start={"dendrites": 20.0}),
     Real("medmag_21feb25a_668x474", "hole", 186.0, ("R1.2/1.3",), ("300",), anywhere_um=12.0),
     Real("medmag_21feb25a_1440x1023", "hole", 86.0, ("R1.2/1.3",), ("300",), anywhere_um=12.0),
-    Real("micrograph_07jan05b_binned", "exposure", 13.0, ("R2/2",), ("300",), anywhere_um=1.0,
-         start={"electrons": 400.0, "defocus_um": -2.5, "particle_a": 140.0}),
+    Real("micrograph_07jan05b_binned", "exposure", 13.0, ("R2/2", "NegativeStain"), ("300",),
+         anywhere_um=0.5, start={"electrons": 400.0, "underfocus_um": 2.5, "particle_a": 140.0, "aggregated": 0.4,
+                                 "amplitude": 0.2}),
 )  # fmt: skip
 DERIVED = "medmag_21feb25a_1440x1023"
 """Made from the image of half its size: no second real image."""
@@ -95,7 +96,7 @@ class Setting:
     north: float = 0.0
     rotation_deg: float = 20.0
     electrons: float = 80.0
-    defocus_um: float = -100.0
+    underfocus_um: float = 100.0
     ice_nm: float = 38.0
     ice_spread: float = 0.2
     meniscus: float = 1.0
@@ -119,6 +120,8 @@ class Setting:
     convergence_mrad: float = 0.1
     particle_a: float = 120.0
     particles: float = 600.0
+    aggregated: float = 0.04
+    amplitude: float = 0.07
 
 
 SPREAD: dict[str, tuple[float, float, float]] = {
@@ -127,7 +130,7 @@ SPREAD: dict[str, tuple[float, float, float]] = {
     "north": (-1, 1, 0.4),
     "rotation_deg": (-180, 180, 8),
     "electrons": (3, 4000, 0.5),
-    "defocus_um": (-400, -0.5, 25),
+    "underfocus_um": (0.5, 400, 0.5),
     "ice_nm": (5, 150, 0.3),
     "ice_spread": (0.05, 0.6, 0.3),
     "meniscus": (0.1, 8, 0.5),
@@ -151,6 +154,8 @@ SPREAD: dict[str, tuple[float, float, float]] = {
     "convergence_mrad": (0.01, 2, 0.5),
     "particle_a": (60, 320, 0.2),
     "particles": (30, 3000, 0.5),
+    "aggregated": (0.01, 0.9, 0.6),
+    "amplitude": (0.04, 0.4, 0.4),
 }
 
 
@@ -308,7 +313,7 @@ def simulated(real: Real, setting: Setting, shape: tuple[int, ...]) -> Pixels:
     pixel_um = real.pixel_a * 1e-4
     preset = Preset(
         level=real.level, magnification=1000, pixel_size_a=real.pixel_a, rows_px=shape[0], cols_px=shape[1],
-        exposure_s=1.0, dose_e_per_a2=setting.electrons / real.pixel_a**2, binning=2, defocus_um=setting.defocus_um,
+        exposure_s=1.0, dose_e_per_a2=setting.electrons / real.pixel_a**2, binning=2, defocus_um=-setting.underfocus_um,
         beam_diameter_um=setting.beam * math.hypot(*shape[:2]) * pixel_um,
     )  # fmt: skip
     level = level.model_copy(update={"preset": preset, "rotation_deg": setting.rotation_deg, "offset_um": (0.0, 0.0)})
@@ -320,6 +325,7 @@ def simulated(real: Real, setting: Setting, shape: tuple[int, ...]) -> Pixels:
         "glow": setting.glow, "dark_e_per_px": setting.dark,
     }  # fmt: skip
     lens = {"vignetting": setting.vignetting, "survey_convergence_mrad": setting.convergence_mrad}
+    lens["amplitude_contrast"] = setting.amplitude
     profile = profile.model_copy(
         update={
             "matter": matter.model_copy(update=paths),
@@ -341,14 +347,15 @@ def _pictured(instrument: Any, preset: Preset, real: Real, setting: Setting) -> 
     else:
         square = studio.square_like(world, real.kinds[setting.kind])
         place = np.array([square.x_um, square.y_um]) + off
-        if real.level == "exposure":
-            hole = studio.hole_of(square)
-            assert hole is not None, "a holey film has a hole in each square"
-            place = np.array([hole.x_um, hole.y_um])
+        hole = studio.hole_of(square)
+        if real.level == "exposure" and hole is not None:
+            place = np.array([hole.x_um, hole.y_um]) + off
     studio.aim(instrument, preset, (float(place[0]), float(place[1])))
     rng = np.random.default_rng(setting.seed)
     reach = 0.4 * real.pixel_a * 1e-4 * min(preset.rows_px, preset.cols_px)
-    marks = [Stain(*(place + rng.uniform(-reach, reach, 2)).tolist(), 0.5) for _ in range(round(setting.stains))]
+    # An exposure is wholly within its own mark.
+    count = 0 if real.level == "exposure" else round(setting.stains)
+    marks = [Stain(*(place + rng.uniform(-reach, reach, 2)).tolist(), 0.5) for _ in range(count)]
     return studio.photograph(instrument, preset, marks=marks)
 
 
@@ -363,6 +370,7 @@ def _spec(real: Real, setting: Setting) -> GridSpec:
         gradient=0.1,
         particle_a=setting.particle_a,
         particles_per_um2=setting.particles,
+        particles_aggregated=setting.aggregated,
         **{name: getattr(setting, name) for name in same},
     )
 
