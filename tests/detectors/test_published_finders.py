@@ -15,7 +15,10 @@ from epicycle.hardware.records import Image
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "weights"
 
-pytestmark = pytest.mark.skipif(not WEIGHTS.is_dir(), reason=f"no published weights at {WEIGHTS}")
+pytestmark = [
+    pytest.mark.skipif(not WEIGHTS.is_dir(), reason=f"no published weights at {WEIGHTS}"),
+    pytest.mark.timeout(240),
+]
 
 
 def matched(reference, found):
