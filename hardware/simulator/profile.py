@@ -189,19 +189,13 @@ class Pump(Frozen):
 
 
 class Focusing(Frozen):
-    """Automatic procedures: how they are done on images, and how well they do where no image is rendered."""
+    """Automatic procedures on images."""
 
     height_tilts_deg: tuple[float, float] = Field(description="Tilts to either side, coarse and fine.")
     beam_tilts_mrad: tuple[float, float] = Field(description="Beam tilts to either side for focusing, coarse and fine.")
     beam_tilt_error: float = Field(ge=0, description="Standard deviation of the beam tilt's scale, as a fraction.")
-    tilt_error_um: float = Field(
-        ge=0, description="Standard deviation of eucentric height by tilting where no image is rendered."
-    )
-    focus_height_error_um: float = Field(ge=0, description="The same by focus.")
-    autofocus_error_um: float = Field(ge=0, description="The same of the defocus after autofocus.")
     autofocus_dose_e_per_a2: float = Field(ge=0)
     autofocus_range_um: float = Field(gt=0, description="A specimen further from focus than this is not found.")
-    thickest_nm: float = Field(gt=0, description="Ice thicker than this gives no signal to focus on.")
 
 
 class Times(Frozen):
