@@ -9,8 +9,8 @@ from .. import __version__
 from ..protocols.errors import EpicycleError
 from . import doctor, leaving, nights, pictures, steering
 from .detect import detect_app
-from .protocols import protocols_app
 from .fit import fit
+from .protocols import protocols_app
 from .simulate import simulate_app
 from .terminal import errors
 

@@ -12,7 +12,7 @@ import typer
 from .terminal import console
 
 if TYPE_CHECKING:
-    from .observing import GridToSee
+    from .seeing import GridToSee
 
 WORKING_FOLDER = Path("fit-observations")
 

@@ -13,7 +13,7 @@ from .. import __version__
 from ..files import atomic
 from ..hardware.simulator.error_models import ANY, TABLES, Cell, ErrorModels, Provenance, Table
 from ..protocols.errors import BadInput
-from .observing import GridToSee, Observations
+from .seeing import GridToSee, Observations
 
 Floats = NDArray[np.float64]
 Case = tuple[str, str, float, "list[float] | None"]
@@ -37,6 +37,8 @@ ABOUT: Mapping[str, str] = {
     "hole site": "What is said of a lattice site on a view of holes, by class of site; covariate: its ice in nm.",
     "picture offset": "View of holes found in the picture of its square, by class of square; covariate: its ice in nm.",
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
+    "height": "Eucentric height by tilting, by class of square; covariate: ice there in nm.",
+    "autofocus": "Defocus after an autofocus, by what lies there; covariate: ice there in nm.",
     "verdict": "Verdict on an exposure, by what it looks at; covariate: resolution it should reach in Å, or ice in nm.",
 }
 

@@ -29,6 +29,9 @@ from .records import (
 WHOLE = 0.995
 """An opening of which less is in view is cut."""
 
+LEAST_SHARE = 0.05
+"""Of an opening of which less is in view nothing is said."""
+
 NO_SIGHTINGS = (
     "the image carries no sightings: it is of a microscope that gives pictures; use mixture-squares and lattice-holes"
 )
@@ -102,7 +105,8 @@ def sighted_centre(image: Image) -> tuple[float, float, float] | None:
 
 def _square(seen: Mapping[str, Any], angle_deg: float, image: Image) -> FoundSquare | None:
     row, col, side = float(seen["row"]), float(seen["col"]), float(seen["side"])
-    rows, cols = image.pixels.shape
+    # A mosaic of few large pixels is larger than what its tiles show.
+    rows, cols = image.sightings.get("size_px", image.pixels.shape)
     low_row, high_row = max(row - side / 2, -0.5), min(row + side / 2, rows - 0.5)
     low_col, high_col = max(col - side / 2, -0.5), min(col + side / 2, cols - 0.5)
     share = max(high_row - low_row, 0.0) * max(high_col - low_col, 0.0) / side**2
@@ -114,7 +118,7 @@ def _square(seen: Mapping[str, Any], angle_deg: float, image: Image) -> FoundSqu
     else:
         answers = seen["cut"]
         part = answers[min(int(share * len(answers)), len(answers) - 1)]
-        if share <= 0 or part is None:
+        if share < LEAST_SHARE or part is None:
             return None
         (name, score), mean, area = part, 0.0 if seen["whole"] is None else seen["whole"][2], side**2 * share
         row, col = (low_row + high_row) / 2, (low_col + high_col) / 2

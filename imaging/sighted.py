@@ -45,6 +45,7 @@ def joined_sightings(tiles: Sequence[Image], offsets_px: Sequence[tuple[float, f
                 holes[hole[0]] = moved
         for name, place in seen.get("landmarks", {}).items():
             landmarks.setdefault(name, [place[0] + row, place[1] + col])
+    placed = list(zip(tiles, offsets_px, strict=True))
     angles = [tile.sightings["angle_deg"] for tile in tiles if "angle_deg" in tile.sightings]
     return {
         "level": tiles[0].sightings.get("level", ""),
@@ -53,6 +54,7 @@ def joined_sightings(tiles: Sequence[Image], offsets_px: Sequence[tuple[float, f
         "landmarks": landmarks,
         "holes": list(holes.values()),
         "lattice": _first_lattice(tiles, offsets_px),
+        "size_px": [max(offset[axis] + tile.pixels.shape[axis] for tile, offset in placed) for axis in (0, 1)],
     }
 
 

@@ -158,6 +158,18 @@ def class_at(world: GridWorld, x_um: float, y_um: float) -> tuple[str, float]:
     return _on(world, name), float(square.ice_nm[0])
 
 
+def focus_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
+    """Say what lies where the instrument looks, for focusing on it: the square's class or ``bar``, and its ice."""
+    world = instrument.world
+    if world is None:
+        return "nothing", 0.0
+    x, y = instrument.to_grid(instrument.looked_at(at))[..., None]
+    square = world.squares_at(x, y)
+    if float(world.bar_distance_um(x, y, square)[0]) > 0:
+        return "bar", 0.0
+    return _on(world, SquareKind(int(square.kind[0])).name.lower()), float(world.ice_nm(x, y)[0])
+
+
 def squares_under(world: GridWorld, view: View) -> list[tuple[int, int]]:
     """Name the squares that a view may show."""
     corners = view.corners

@@ -145,6 +145,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "hole site": ("score", "status", "mean_ratio", "off_x_um", "off_y_um"),
     "picture offset": ("confidence", "off_x_um", "off_y_um"),
     "reload": ("confidence", "off_x_um", "off_y_um", "turn_deg"),
+    "height": ("error_um",),
+    "autofocus": ("error_um", "read_off_um", "trusted"),
     "verdict": ("resolution_ratio", "confidence", "defocus_error_um", "astigmatism_a", "counts_ratio", "motion_ratio"),
 }
 """The tables that a pixel-free microscope draws from, and their columns."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,10 @@ class Eye(Protocol):
 
     def take(self, instrument: "Instrument", shot: Shot, at: datetime, marks: Sequence[Stain]) -> Seen:
         """Look at what the camera would take now."""
+        ...
+
+    def focused(self, instrument: "Instrument", table: Literal["height", "autofocus"]) -> Floats | None:
+        """Say how far off a measurement of height or focus here is; None where it finds nothing."""
         ...
 
     def presets(self, presets: Mapping[Level, Preset]) -> Mapping[Level, Preset]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from .illuminated import light_of, matter_of
 from .instrument import Instrument, Seen
 from .specimen import Stain, View
 from .world import GridWorld
+
+FOCUS_PLACE_UM, OF_PLACE = 1.0, 0.7
+"""Measurements of focus so near to each other are of one place, which has so large a share in how they come out."""
 
 LANDMARK_UM = 4.0
 """Distance of the places by which views of one square are told to show the same."""
@@ -78,6 +81,23 @@ class PixelFree:
         if preset.level == "atlas":
             return Seen(preset, pixels, self._atlas(look))
         return Seen(preset, pixels, self._film(look))
+
+    def focused(self, instrument: Instrument, table: Literal["height", "autofocus"]) -> Floats | None:
+        """Say how far off a measurement of height or focus here is; None where it finds nothing.
+
+        Much of it belongs to the place: tried again there, it comes out much the same.
+        """
+        of, covariate = conditions.focus_place(instrument, instrument.clock.now())
+        x, y = instrument.to_grid(instrument.looked_at(instrument.clock.now()))
+        own = key(table, instrument.seed, instrument.state.on_stage or 0)
+        at = round(float(x) / FOCUS_PLACE_UM), round(float(y) / FOCUS_PLACE_UM)
+        chance = float(uniform(own, "chance", *at))
+        again = float(instrument.rng(table).standard_normal())
+        mixed = math.sqrt(OF_PLACE) * float(normal(own, "quantile", *at)) + math.sqrt(1 - OF_PLACE) * again
+        answer = self._models.tables[table].draw(
+            [of], np.array([covariate]), np.array([chance]), np.array([float(ndtr(mixed))])
+        )[0]
+        return None if np.isnan(answer[0]) else np.asarray(answer)
 
     def _turn_to(self, instrument: Instrument) -> None:
         if self._world is not instrument.world:

@@ -1,0 +1,272 @@
+"""Pixels and no pixels: one world, seen by detectors and drawn from error models fitted to them; do they agree?
+
+    python benchmarks/two_fidelities.py [--grids N] [--nights N] [--speed N] [--seed N] [--out FILE.json]
+
+Three parts. (1) The same grids are looked at both ways by the routine that the fit uses, on seeds that the fit has not
+seen: recall, distribution of the leading number of each answer (Kolmogorov-Smirnov distance, and the one that two such
+samples from one distribution exceed once in twenty times), errors of place, of defocus and of height. (2) Whole nights
+with the same seeds both ways, through the real orchestrator into the real record: totals, and hours by step.
+(3) Pixel-free twelve-grid nights, one after the other in one process, in a folder that lives in memory: CPU seconds a
+night, and nights an hour on two cores.
+
+A night with pixels takes minutes. Observations and nights that were made are kept in --work and not made again.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as OrmSession
+
+from epicycle.cli.fitting import FILMS, grids_to_see
+from epicycle.cli.observing import observe
+from epicycle.db.connection import open_reader
+from epicycle.db.models import BisGroup, Exposure, Fault, Hole, ImageRow, Measure, Session, Square, Step
+from epicycle.hardware.simulator.cassette_world import KINDS
+from epicycle.hardware.simulator.error_models import TABLES
+from epicycle.orchestrator.opening import Settings, begin
+from epicycle.orchestrator.screening import screen
+from epicycle.protocols.cassette import Cassette
+from epicycle.protocols.pixel_free import without_pixels
+from epicycle.protocols.reading import read_protocol
+from epicycle.protocols.screening import ScreeningProtocol
+
+PROFILE = "demo-2k"
+START = datetime(2026, 1, 5, 18, tzinfo=UTC)
+CORES = 2
+FIDELITIES = ("pixels", "pixel-free")
+ERRORS: Mapping[str, str] = {
+    "opening": "off_x_um",
+    "centre": "off_x_um",
+    "square site": "off_x_um",
+    "hole site": "off_x_um",
+    "picture offset": "off_x_um",
+    "height": "error_um",
+    "autofocus": "error_um",
+    "verdict": "defocus_error_um",
+}
+"""Columns whose spread is an error."""
+
+TOTALS = ("images", "exposures", "usable", "squares found", "squares visited", "holes found", "faults", "hours")
+BAR = 0.03
+
+Row = tuple[str, str, float, "list[float] | None"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--grids", type=int, default=6, help="grids looked at both ways")
+    parser.add_argument("--nights", type=int, default=2, help="nights run both ways")
+    parser.add_argument("--speed", type=int, default=3, help="pixel-free nights that are timed")
+    parser.add_argument("--seed", type=int, default=500_000, help="of the first grid and the first night")
+    parser.add_argument("--work", type=Path, default=Path("two-fidelities-work"), help="what was made so far")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    result = {
+        "answers": compare_answers(options.grids, options.seed, options.work),
+        "nights": compare_nights(options.nights, options.seed, options.work),
+        "speed": time_nights(options.speed, options.seed + 1000),
+    }
+    print(tables(result))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1))
+    return 0
+
+
+# (1) answers
+
+
+def compare_answers(count: int, seed: int, work: Path) -> dict[str, dict[str, Any]]:
+    """Look at grids both ways and compare, table by table."""
+    seen = {fidelity: _seen(count, seed, fidelity, work) for fidelity in FIDELITIES}
+    return {
+        name: _compared(name, *(seen[fidelity].get(name, []) for fidelity in FIDELITIES))
+        for name in TABLES
+        if all(seen[fidelity].get(name) for fidelity in FIDELITIES)
+    }
+
+
+def _seen(count: int, seed: int, fidelity: str, work: Path) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {}
+    for grid in grids_to_see(seed, count, tuple(KINDS)):
+        path = work / f"{grid.name}-{fidelity}.json"
+        if not path.exists() or fidelity == "pixel-free":
+            *_, last = observe(grid, PROFILE, {"fidelity": fidelity})
+            path.write_text(json.dumps(last.rows))
+            print(f"looked at {grid.name}, {fidelity}", file=sys.stderr)
+        for name, part in json.loads(path.read_text()).items():
+            rows.setdefault(name, []).extend(part)
+    return rows
+
+
+def _compared(name: str, pixels: Sequence[Row], free: Sequence[Row]) -> dict[str, Any]:
+    found = {}
+    for fidelity, rows in zip(FIDELITIES, (pixels, free), strict=True):
+        answers = np.array([row[3] for row in rows if row[3] is not None], np.float64)
+        one: dict[str, Any] = {"cases": len(rows), "answered": len(answers) / len(rows), "leading": answers[:, 0]}
+        if name in ERRORS:
+            column = answers[:, TABLES[name].index(ERRORS[name])]
+            one["error"] = _spread(column)
+        found[fidelity] = one
+    first, second = (found[fidelity].pop("leading") for fidelity in FIDELITIES)
+    chance = 1.36 * np.sqrt((len(first) + len(second)) / (len(first) * len(second)))
+    return {**found, "distance": _distance(first, second), "by chance": float(chance)}
+
+
+def _spread(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    """Half the range of the middle 68 %: a standard deviation that outliers do not move."""
+    low, high = np.quantile(values, [0.16, 0.84])
+    return float(high - low) / 2
+
+
+def _distance(first: Any, second: Any) -> float:
+    """Largest difference of two cumulative distributions."""
+    at = np.concatenate([first, second])
+    steps = [np.searchsorted(np.sort(part), at, side="right") / len(part) for part in (first, second)]
+    return float(np.abs(steps[0] - steps[1]).max())
+
+
+# (2) nights
+
+
+def plan_for(fidelity: str) -> ScreeningProtocol:
+    """Give the protocol of the demonstration for a fidelity."""
+    plan = read_protocol("screening-fast").model_dump(mode="json")
+    plan["microscope"] = {"use": "sim", "options": {"profile": PROFILE}}
+    plan["analysis"]["mean_free_path_nm"] = 235.0
+    made = ScreeningProtocol.model_validate(plan)
+    return made if fidelity == "pixels" else without_pixels(made)
+
+
+def cassette_of(slots: int) -> Cassette:
+    """Fill a cassette with all films in turn."""
+    names = ("slot", "name", "hole_type", "mesh", "material")
+    grids = [dict(zip(names, (n, f"grid-{n}", *FILMS[n % len(FILMS)]), strict=True)) for n in range(1, slots + 1)]
+    return Cassette.model_validate({"slots": grids})
+
+
+def run_night(folder: Path, fidelity: str, seed: int, slots: int) -> dict[str, Any]:
+    """Run one night; gives its totals and the CPU seconds it took."""
+    began = time.process_time()
+    settings = Settings(inline=True, start=START)
+    with begin(folder, plan_for(fidelity), cassette_of(slots), seed=seed, settings=settings) as (night, _):
+        screen(night)
+    return {"cpu_s": time.process_time() - began, **totals_of(folder)}
+
+
+def totals_of(folder: Path) -> dict[str, Any]:
+    """Count what a night's record holds."""
+    reader = open_reader(folder / "night.db")
+    try:
+        with OrmSession(reader) as db:
+            session = db.scalars(select(Session)).one()
+            steps: dict[str, float] = {}
+            for step in db.scalars(select(Step)):
+                if step.started_at is not None and step.ended_at is not None:
+                    hours = (step.ended_at - step.started_at).total_seconds() / 3600
+                    steps[step.kind] = steps.get(step.kind, 0.0) + hours
+            fits = db.scalars(select(Measure.value).where(Measure.name == "fit_resolution_a")).all()
+            assert session.finished_at is not None
+            return {
+                "images": db.scalar(select(func.count()).select_from(ImageRow)),
+                "exposures": db.scalar(select(func.count()).select_from(Exposure).where(Exposure.status == "done")),
+                "usable": db.scalar(select(func.count()).select_from(Exposure).where(Exposure.usable)),
+                "squares found": db.scalar(select(func.count()).select_from(Square)),
+                "squares visited": db.scalar(select(func.count(func.distinct(BisGroup.square_id)))),
+                "holes found": db.scalar(select(func.count()).select_from(Hole).where(Hole.site == "hole")),
+                "faults": db.scalar(select(func.count()).select_from(Fault)),
+                "hours": (session.finished_at - session.started_at).total_seconds() / 3600,
+                "median fit": float(np.median(fits)) if fits else None,
+                "steps": steps,
+            }
+    finally:
+        reader.dispose()
+
+
+def compare_nights(count: int, seed: int, work: Path, slots: int = 12) -> dict[str, Any]:
+    """Run nights with the same seeds both ways."""
+    nights: dict[str, list[dict[str, Any]]] = {fidelity: [] for fidelity in FIDELITIES}
+    for n in range(count):
+        for fidelity in FIDELITIES:
+            path = work / f"night-{seed + n}-{slots}-{fidelity}.json"
+            if not path.exists() or fidelity == "pixel-free":
+                with tempfile.TemporaryDirectory() as folder:
+                    path.write_text(json.dumps(run_night(Path(folder) / "night", fidelity, seed + n, slots)))
+                print(f"night {seed + n}, {fidelity}", file=sys.stderr)
+            nights[fidelity].append(json.loads(path.read_text()))
+    return {"each": nights, "sums": {fidelity: _summed(nights[fidelity]) for fidelity in FIDELITIES}}
+
+
+def _summed(nights: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    sums = {name: float(sum(night[name] for night in nights)) for name in TOTALS}
+    for kind in sorted({kind for night in nights for kind in night["steps"]}):
+        sums[f"h {kind}"] = sum(night["steps"].get(kind, 0.0) for night in nights)
+    return sums
+
+
+# (3) speed
+
+
+def time_nights(count: int, seed: int, slots: int = 12) -> dict[str, float]:
+    """Run pixel-free nights one after the other, each in a folder of its own that lives in memory."""
+    memory = Path("/dev/shm")
+    cpu, exposures = [], []
+    wall = time.perf_counter()
+    for n in range(count):
+        folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        try:
+            night = run_night(folder / "night", "pixel-free", seed + n, slots)
+        finally:
+            shutil.rmtree(folder)
+        cpu.append(night["cpu_s"])
+        exposures.append(night["exposures"])
+    if not cpu:
+        return {}
+    mean = float(np.mean(cpu))
+    return {
+        "nights": float(count),
+        "cpu_s_a_night": mean,
+        "nights_an_hour_on_two_cores": CORES * 3600 / mean,
+        "exposures_a_night": float(np.mean(exposures)),
+        "wall_s_a_night": (time.perf_counter() - wall) / count,
+    }
+
+
+# the tables
+
+
+def tables(result: Mapping[str, Any]) -> str:
+    """Lay the results out in Markdown."""
+    lines = ["| answer | cases | answered | pixel-free | KS distance | by chance | error | pixel-free |"]
+    lines.append("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, one in result["answers"].items():
+        pixels, free = (one[fidelity] for fidelity in FIDELITIES)
+        errors = [f"{part['error']:.3f}" if "error" in part else "" for part in (pixels, free)]
+        lines.append(
+            f"| {name} | {pixels['cases']} | {pixels['answered']:.3f} | {free['answered']:.3f} | {one['distance']:.3f} "
+            f"| {one['by chance']:.3f} | {errors[0]} | {errors[1]} |"
+        )
+    lines += ["", "| of all nights | pixels | pixel-free | difference |", "| --- | --- | --- | --- |"]
+    sums = result["nights"]["sums"]
+    for name, there in sums["pixels"].items():
+        here = sums["pixel-free"].get(name, 0.0)
+        apart = f"{100 * (here / there - 1):+.1f} %" if there else ""
+        lines.append(f"| {name} | {there:.2f} | {here:.2f} | {apart} |")
+    lines += ["", *(f"{name}: {value:.2f}" for name, value in result["speed"].items())]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Squares, holes and exposures whose truth is known: what finders, focusing and the verdict answer."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..detectors.records import FoundHole, HoleDetections
+from ..hardware.errors import FocusFailed
+from ..hardware.records import ImageShift, StagePosition
+from ..hardware.simulator import conditions
+from ..hardware.simulator.error_models import STATUSES
+from ..hardware.simulator.illuminated import matter_of
+from ..hardware.simulator.view import View
+from ..orchestrator import worker
+from ..orchestrator.shooting import look_at
+from ..orchestrator.worker import Look
+from ..protocols.grid_types import HOLE_TYPES
+from .seeing import MEAN_FREE_PATH_NM, PICTURED, Bench, Floats, Observations, middle_of, on_stage, take_nearest
+
+SQUARES, VIEWS, EXPOSURES = 5, 2, 2
+"""Squares of a grid, views of holes on each, exposures in each view."""
+
+OFFSET_LIMIT_UM = 1.2
+"""How far off a view of holes is looked for in its square's picture, as in a night on a lattice of 2.5 µm."""
+
+DEFOCUS_UM, NEAR_FOCUS_UM = -2.0, 3.0
+"""Defocus of the exposures, and how far from it they are still looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Square:
+    """The picture of a square, and where its pixels truly lie."""
+
+    look: Look
+    view: View
+
+
+def some_squares(bench: Bench, seed: int) -> list[tuple[int, int]]:
+    """Choose squares near the middle, of as many classes as there are."""
+    openings, rng = bench.openings, np.random.default_rng([seed, 3])
+    near = np.flatnonzero(np.hypot(openings.x_um, openings.y_um) < 550)
+    rng.shuffle(near)
+    classes: dict[str, list[int]] = {}
+    for n in near.tolist():
+        classes.setdefault(openings.of[n], []).append(n)
+    # Half as a night meets them, half one of each class in turn.
+    chosen = near[: (SQUARES + 1) // 2].tolist()
+    rounds = [of for of in sorted(classes) if of != "rim"]
+    rng.shuffle(rounds)
+    for of in rounds:
+        left = [n for n in classes[of] if n not in chosen]
+        if len(chosen) < SQUARES and left:
+            chosen.append(left[0])
+    return [(int(openings.i[n]), int(openings.j[n])) for n in chosen]
+
+
+def see_square(bench: Bench, seen: Observations, name: str, i: int, j: int) -> None:
+    """Go to a square, bring it to height, and look at it, at views of its holes, and at exposures."""
+    scope, world = bench.scope, bench.world
+    off = bench.rng.normal(0, 3.0, 2)
+    x, y = bench.stage_of(*(world.centre_of(i, j) + off))
+    scope.use(bench.presets["square"])
+    scope.go_to(StagePosition(x, y, scope.position().z_um))
+    if not _height(bench, seen, name):
+        return
+    got, view, unit = bench.take("square")
+    seen.count("square")
+    look = look_at(got)
+    middle = view.places_of(middle_of(view))
+    of, ice_nm = conditions.class_at(world, float(middle[0]), float(middle[1]))
+    _centre(bench, seen, name, look, view, of, middle)
+    _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
+    sites = conditions.sites_of(world, i, j)
+    wanted = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone"))]
+    if not wanted:
+        return
+    for n in bench.rng.choice(wanted, min(VIEWS, len(wanted)), replace=False).tolist():
+        _view(bench, seen, f"{name}-{n}", _Square(look, view), (float(sites.x_um[n]), float(sites.y_um[n])))
+
+
+def _height(bench: Bench, seen: Observations, name: str) -> bool:
+    """Bring the square to height and compare what was measured with where it was."""
+    scope, instrument, now = bench.scope, bench.instrument, bench.clock.now()
+    of, ice_nm = conditions.focus_place(instrument, now)
+    before_um, true_um = scope.position().z_um, instrument.height_um(instrument.looked_at(now))
+    try:
+        after_um = scope.eucentric_height("tilt")
+    except FocusFailed:
+        seen.add("height", name, of, ice_nm, None)
+        return False
+    seen.add("height", name, of, ice_nm, [before_um - after_um - true_um])
+    return True
+
+
+def _autofocus(bench: Bench, seen: Observations, name: str) -> bool:
+    """Focus beside a hole, as a night does, and compare the defocus with what was asked for; says if it is near."""
+    scope, instrument = bench.scope, bench.instrument
+    x, y = bench.turned(bench.world.film.basis_um @ [0.5, 0.5])
+    scope.use(bench.presets["focus"])
+    scope.shift_image(ImageShift(x, y))
+    of, ice_nm = conditions.focus_place(instrument, bench.clock.now())
+    try:
+        focused = scope.autofocus(DEFOCUS_UM)
+    except FocusFailed:
+        seen.add("autofocus", name, of, ice_nm, None)
+        scope.shift_image(ImageShift())
+        return abs(_defocus_error_um(bench)) < NEAR_FOCUS_UM
+    now = bench.clock.now()
+    error_um = instrument.true_defocus_um(instrument.looked_at(now), now) - DEFOCUS_UM
+    scope.shift_image(ImageShift())
+    answer = [error_um, focused.defocus_um - DEFOCUS_UM, float(focused.trusted)]
+    seen.add("autofocus", name, of, ice_nm, answer)
+    return abs(_defocus_error_um(bench)) < NEAR_FOCUS_UM
+
+
+def _defocus_error_um(bench: Bench) -> float:
+    instrument, now = bench.instrument, bench.clock.now()
+    bench.scope.set_defocus(DEFOCUS_UM)
+    return instrument.true_defocus_um(instrument.looked_at(now), now) - DEFOCUS_UM
+
+
+def _centre(bench: Bench, seen: Observations, name: str, look: Look, view: View, of: str, middle: Floats) -> None:
+    i, j = bench.world.square_at(middle[:1], middle[1:])
+    true = bench.world.centre_of(int(i[0]), int(j[0]))
+    found = worker.find_opening(look)
+    answer = None
+    if found is not None:
+        off = view.places_of(np.array(found[:2])) - true
+        answer = [found[2], float(off[0]), float(off[1])]
+    seen.add("centre", name, of, float(np.linalg.norm(true - middle)), answer)
+
+
+def _sites(
+    bench: Bench,
+    seen: Observations,
+    name: str,
+    level: str,
+    look: Look,
+    view: View,
+    unit: float,
+    of: str,
+    ice_nm: float,
+) -> None:
+    """Compare the sites found with those that are there."""
+    film = HOLE_TYPES[bench.grid.hole_type]
+    options = {"hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
+    found = worker.find_holes(bench.eyes.holes, options if bench.eyes is PICTURED else {}, look)
+    true = conditions.sites_in(bench.world, view, bench.known)
+    if not found.holes or found.lattice is None:
+        seen.add(f"{level} lattice", name, of, ice_nm, None)
+        return
+    shift = _common_shift(found, true.places_px)
+    off = view.to_grid[:, :2] @ shift
+    # A lattice found in its place is not off at all; what its sites are off by is theirs.
+    wrong = float(np.linalg.norm(off)) > 0.5 * float(np.median(true.radius_um)) if len(true.of) else False
+    own = off if wrong else np.zeros(2)
+    seen.add(f"{level} lattice", name, of, ice_nm, [found.lattice.confidence, float(own[0]), float(own[1])])
+    ice_path = matter_of(bench.instrument)[0].ice_nm
+    pitch_px = bench.world.film.pitch_um / view.pixel_um
+    taken: set[int] = set()
+    places = [(hole.row_px, hole.col_px) for hole in found.holes]
+    moved = true.places_px + (shift if wrong else 0.0)
+    for n, what in enumerate(true.of):
+        match = take_nearest(places, (float(moved[n, 0]), float(moved[n, 1])), 0.4 * pitch_px, taken)
+        answer = None
+        if match is not None:
+            hole = found.holes[match]
+            gap = view.to_grid[:, :2] @ (np.array(places[match]) - moved[n])
+            expected = unit * math.exp(-float(true.ice_nm[n]) / ice_path)
+            answer = [hole.score, _status(hole), hole.mean / expected, float(gap[0]), float(gap[1])]
+        seen.add(f"{level} site", name, what, float(true.ice_nm[n]), answer)
+    seen.false[f"{level} site"] = seen.false.get(f"{level} site", 0) + len(places) - len(taken)
+
+
+def _status(hole: FoundHole) -> float:
+    return float(STATUSES.index(hole.status.value))
+
+
+def _common_shift(found: HoleDetections, places: Floats) -> Floats:
+    """Give by how much found holes stand beside the nearest true sites, in the middle, px."""
+    holes = np.array([(hole.row_px, hole.col_px) for hole in found.holes if hole.status.value == "hole"])
+    if len(holes) == 0 or len(places) == 0:
+        return np.zeros(2)
+    gaps = holes[:, None] - places[None]
+    nearest = np.linalg.norm(gaps, axis=2).argmin(axis=1)
+    return np.asarray(np.median(gaps[np.arange(len(holes)), nearest], axis=0))
+
+
+def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: tuple[float, float]) -> None:
+    scope = bench.scope
+    x, y = bench.stage_of(*at_um)
+    scope.use(bench.presets["hole"])
+    scope.go_to(StagePosition(x, y, scope.position().z_um))
+    got, view, unit = bench.take("hole")
+    seen.count("hole")
+    look = look_at(got)
+    middle = view.places_of(middle_of(view))
+    of, ice_nm = conditions.class_at(bench.world, float(middle[0]), float(middle[1]))
+    _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
+    _offset(bench, seen, name, square, look, view, of, ice_nm)
+    if not _autofocus(bench, seen, name):
+        return
+    sites = conditions.sites_in(bench.world, view, bench.known)
+    whole = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone", "border"))]
+    for n in bench.rng.choice(whole, min(EXPOSURES, len(whole)), replace=False).tolist() if whole else ():
+        place = view.places_of(sites.places_px[n])
+        off = bench.rng.normal(0, 0.12, 2) + bench.rng.uniform(-0.3, 0.3, 2) * sites.radius_um[n]
+        _exposure(bench, seen, name, (float(place[0] + off[0]), float(place[1] + off[1])))
+
+
+def _offset(
+    bench: Bench, seen: Observations, name: str, square: _Square, look: Look, view: View, of: str, ice_nm: float
+) -> None:
+    """Compare the offset between two pictures with what it truly is: by the middle of the view, seen in both."""
+    found = worker.find_in_square(square.look, look, OFFSET_LIMIT_UM)
+    if found is None:
+        seen.add("picture offset", name, of, ice_nm, None)
+        return
+    middle = middle_of(view)
+    there = square.view.pixels_of(view.places_of(middle))
+    true = on_stage(look, middle) - on_stage(square.look, there)
+    if float(np.hypot(*true)) > OFFSET_LIMIT_UM:
+        return
+    gap = np.array([found.x_um, found.y_um]) - true
+    linear = np.array(look.image_to_stage)[:, :2]
+    off = view.to_grid[:, :2] @ np.linalg.solve(linear, gap)
+    seen.add("picture offset", name, of, ice_nm, [found.confidence, float(off[0]), float(off[1])])
+
+
+def _exposure(bench: Bench, seen: Observations, name: str, at_um: tuple[float, float]) -> None:
+    """Expose at a place of the grid, beam-shifted as a night does, and compare the verdict with what is there."""
+    scope, instrument = bench.scope, bench.instrument
+    preset = bench.presets["exposure"]
+    x, y = bench.stage_of(*at_um)
+    middle = instrument.looked_at(bench.clock.now())
+    scope.use(preset)
+    scope.shift_image(ImageShift(x - float(middle[0]), y - float(middle[1])))
+    scope.set_defocus(DEFOCUS_UM)
+    got, _, _ = bench.take("exposure", save_frames=True)
+    seen.count("exposure")
+    spot = conditions.spot_of(instrument, preset, got.started_at, ())
+    can, expected = scope.capabilities(), preset.dose_e_per_a2 * preset.pixel_size_a**2
+    optics = worker.Optics(can.voltage_kv, can.cs_mm, can.amplitude_contrast, MEAN_FREE_PATH_NM)
+    if bench.eyes is PICTURED:
+        verdict = worker.judge_micrograph(look_at(got), optics, expected)
+    else:
+        verdict = worker.judge_by_sightings(look_at(got), got.mean_counts, expected, MEAN_FREE_PATH_NM)
+    answer = None
+    if verdict.ctf is not None and "no-fit" not in verdict.flags and verdict.ice_nm is not None:
+        counts = expected * math.exp(-verdict.ice_nm / MEAN_FREE_PATH_NM)
+        path = 0.0 if verdict.motion is None else verdict.motion.total_a
+        answer = [
+            verdict.ctf.fit_resolution_a / spot.expected_a,
+            verdict.ctf.confidence,
+            -verdict.ctf.defocus_um - spot.defocus_um,
+            verdict.ctf.astigmatism_a,
+            counts / float(np.median(spot.thumbnail)),
+            path / spot.path_a,
+        ]
+    seen.add("verdict", name, spot.of, spot.covariate, answer)

@@ -1,0 +1,153 @@
+"""The pixel-free microscope: the same world, clock, faults and doses as the one that renders pictures."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from epicycle.files.mrc import read_metadata
+from epicycle.hardware.contract import MicroscopeContract
+from epicycle.hardware.errors import CameraTimeout
+from epicycle.hardware.records import SIGHTINGS, Shot, StagePosition
+from epicycle.hardware.simulator import SimulatedMicroscope
+from epicycle.hardware.simulator.error_models import ANY, TABLES, Cell, Table, load_error_models, shipped_fits
+from epicycle.hardware.simulator.openings import SquareKind
+from epicycle.protocols.errors import BadInput
+
+Benches = Callable[..., Any]
+
+
+class TestPixelFree(MicroscopeContract):
+    occupied_slot = 1
+    empty_slot = 5
+
+    @pytest.fixture
+    def microscope(self, bench: Benches) -> SimulatedMicroscope:
+        return bench(fidelity="pixel-free").connect()  # type: ignore[no-any-return]
+
+
+def _acts(scope: SimulatedMicroscope) -> list[Any]:
+    """Do some of everything; gives what the instrument answered, pictures apart."""
+    presets, answers = scope.presets(), []
+    scope.load(1)
+    scope.open_valve()
+    answers.append(scope.go_to(StagePosition(120.0, -40.0)))
+    for level in ("atlas", "square", "hole"):
+        scope.use(presets[level])
+        got = scope.acquire(Shot(presets[level]), f"one-{level}")
+        answers.append((got.started_at, got.ended_at, got.stage, got.dose_e_per_a2, got.preset))
+    answers.append(scope.settle(2.0, 60.0))
+    scope.use(presets["exposure"])
+    got = scope.acquire(Shot(presets["exposure"], save_frames=True), "one-exposure")
+    answers.append((got.started_at, got.ended_at, got.frames, got.dose_e_per_a2))
+    scope.refill()
+    scope.unload()
+    return answers
+
+
+def test_clock_doses_and_stage_are_those_of_the_pixel_version(bench: Benches) -> None:
+    told, doses = [], []
+    for fidelity in ("pixels", "pixel-free"):
+        one = bench(folder=fidelity, fidelity=fidelity)
+        told.append((_acts(one.connect()), one.clock.now()))
+        doses.append((one.memory / "doses.jsonl").read_bytes())
+    assert told[0] == told[1]
+    assert doses[0] == doses[1]
+
+
+def test_faults_strike_alike(bench: Benches) -> None:
+    faults = [
+        {"kind": "camera-timeout", "at": {"call": "acquire", "number": 2}},
+        {"kind": "load-fails", "at": {"slot": 1, "times": 1}},
+        {"kind": "beam-off", "at": {"after_h": 0.2}, "lasts_h": 0.1},
+    ]
+    told = []
+    for fidelity in ("pixels", "pixel-free"):
+        one = bench(folder=fidelity, fidelity=fidelity, faults=faults)
+        scope = one.connect()
+        said: list[str] = []
+        for act in (lambda s=scope: s.load(1), lambda s=scope: s.load(1), scope.open_valve, scope.refill):
+            try:
+                act()
+            except Exception as error:
+                said.append(f"{type(error).__name__}: {error}")
+        square = Shot(scope.presets()["square"])
+        scope.acquire(square, "first")
+        with pytest.raises(CameraTimeout):
+            scope.acquire(square, "second")
+        told.append((said, scope.status().beam_on, one.clock.now()))
+    assert told[0] == told[1]
+    assert told[0][0]
+
+
+def _sightings(bench: Benches, level: str, seed: int = 1, folder: str = "night") -> Any:
+    scope = bench(seed=seed, folder=folder, fidelity="pixel-free").connect()
+    scope.load(1)
+    scope.open_valve()
+    scope.use(scope.presets()[level])
+    got = scope.acquire(Shot(scope.presets()[level]), "seen")
+    assert SIGHTINGS not in got.details
+    return read_metadata(got.path)[SIGHTINGS]
+
+
+@pytest.mark.parametrize("level", ["atlas", "square", "exposure"])
+def test_the_same_seed_sees_the_same_and_another_does_not(bench: Benches, level: str) -> None:
+    seen = [_sightings(bench, level, seed, folder) for seed, folder in ((1, "a"), (1, "b"), (2, "c"))]
+    assert seen[0] == seen[1]
+    assert seen[0] != seen[2]
+
+
+def test_sightings_tell_answers_and_no_truth(bench: Benches) -> None:
+    text = json.dumps([_sightings(bench, level, folder=level) for level in ("atlas", "square", "hole", "exposure")])
+    names = {kind.name.lower() for kind in SquareKind} - {"contaminated", "cracked"}  # these a finder says too
+    assert not any(f'"{name}"' in text for name in (*names, "ice", "kind", "resolution_true"))
+
+
+def test_a_dark_picture_is_no_sight(bench: Benches) -> None:
+    scope = bench(fidelity="pixel-free").connect()
+    scope.load(1)
+    preset = scope.presets()["square"]
+    got = scope.acquire(Shot(preset), "dark")
+    assert got.mean_counts < 0.05 * preset.dose_e_per_a2 * preset.pixel_size_a**2
+    assert "holes" not in read_metadata(got.path)[SIGHTINGS]
+
+
+def test_shipped_fits_say_where_they_are_from() -> None:
+    assert "demo-2k" in shipped_fits()
+    for name in shipped_fits():
+        made = load_error_models(name).fitted
+        assert made.profile == name
+        assert made.command.startswith("epicycle simulate fit")
+        assert made.seeds
+        assert made.version
+
+
+def test_a_fit_that_cannot_be_used_is_said_in_a_sentence(bench: Benches, tmp_path: Any) -> None:
+    with pytest.raises(BadInput, match="simulate fit"):
+        bench(fidelity="pixel-free", error_models="nowhere").connect()
+    broken = json.loads(load_error_models("demo-2k").model_dump_json())
+    del broken["tables"][next(iter(TABLES))]
+    (tmp_path / "broken.json").write_text(json.dumps(broken))
+    with pytest.raises(BadInput, match="is missing"):
+        load_error_models(str(tmp_path / "broken.json"))
+
+
+def test_draws_have_the_share_and_the_distribution_of_their_cell() -> None:
+    rows = tuple((float(n), float(-n)) for n in range(40))
+    low = Cell(of="a", below=1.0, cases=100, answered=0.25, rows=rows)
+    high = Cell(of="a", below=None, cases=100, answered=1.0, rows=((7.0, 1.0),))
+    other = Cell(of=ANY, below=None, cases=1, answered=0.0, rows=())
+    table = Table(about="", columns=("x", "y"), alike=0.0, cells=(low, high, other))
+    rng = np.random.default_rng(5)
+    count = 20_000
+    covariate = np.where(np.arange(count) < count // 2, 0.5, 2.0)
+    drawn = table.draw(["a"] * count, covariate, rng.random(count), rng.random(count))
+    below = drawn[: count // 2]
+    answered = ~np.isnan(below[:, 0])
+    assert abs(answered.mean() - 0.25) < 0.02
+    assert abs(np.median(below[answered, 0]) - 19.5) < 1.0
+    assert np.abs(below[answered, 0] + below[answered, 1]).max() <= 0.5, "what came together stays together"
+    assert (drawn[count // 2 :] == [7.0, 1.0]).all()
+    assert np.isnan(table.draw(["unheard of"], np.zeros(1), np.zeros(1), np.zeros(1))).all()
