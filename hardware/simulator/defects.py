@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .cassette_world import GridSpec
 from .cells import Floats
-from .dirt import Dirt, Fern, clump_of, drops_of, fern_of, grains_of, joined, shreds_of
+from .dirt import Dirt, Fern, clump_of, drops_of, fern_of, grains_of, joined, scraps_of, shreds_of
 from .openings import SquareKind, SquaresAt
 from .tears import Ridge, Tear, crack_of, ridge_of, tear_of
 
@@ -62,7 +62,8 @@ def defects_of(
     # What lay on film that is gone has gone with it; scraps of the film hang at the edges.
     settled = joined([grains, *soot])
     lying = settled.where(_lies(settled.middle_um, tears))
-    dirt = joined([lying, *(shreds_of(rng, tear) for tear in tears)])
+    hanging = [scraps_of(rng, centre, opening)] if bare else []
+    dirt = joined([lying, *hanging, *(shreds_of(rng, tear) for tear in tears)])
     growing_on = tuple(fern for fern in ferns if _lies(fern.middle_um[:1], tears).all())
     ridges = _ridges(rng, square, opening_um)
     return Defects(tuple(tears), ridges, dirt, growing_on, drops[_lies(drops[:, :2], tears)])

@@ -99,6 +99,19 @@ def shreds_of(rng: np.random.Generator, tear: Tear) -> Dirt:
     return Dirt(middle, radius, ragged(rng, middle, radius, 0.3, 8, DIRT_CORNERS), water)
 
 
+def scraps_of(rng: np.random.Generator, centre: Floats, opening: float) -> Dirt:
+    """Draw what hangs on the bars where a square has lost its film."""
+    count = int(rng.integers(3, 14))
+    along, side = rng.uniform(-0.5, 0.5, count), rng.integers(0, 4, count)
+    across = 0.5 - np.abs(rng.normal(0, 0.012, count))
+    x = np.where(side < 2, along, np.where(side == 2, across, -across))
+    y = np.where(side < 2, np.where(side == 0, across, -across), along)
+    radius = np.minimum(0.9 * np.exp(0.6 * rng.standard_normal(count)), 0.08 * opening)
+    middle = centre + opening * np.stack([x, y], axis=1)
+    water = 120.0 * np.exp(0.7 * rng.standard_normal(count))
+    return Dirt(middle, radius, ragged(rng, middle, radius, 0.3, 8, DIRT_CORNERS), water)
+
+
 def drops_of(rng: np.random.Generator, centre: Floats, opening: float, count: int) -> Floats:
     """Draw drops of frozen ethane: place, radius and thickness (as ice, nm) of each, (n, 4)."""
     middle = centre + rng.uniform(-0.45, 0.45, (count, 2)) * opening

@@ -45,7 +45,7 @@ def tear_of(rng: np.random.Generator, centre: Floats, opening: float) -> Tear:
     broken = rng.random() < 0.25
     middle = centre + rng.uniform(-0.08 if broken else -0.25, 0.08 if broken else 0.25, 2) * opening
     radius = opening * (rng.uniform(0.38, 0.52) if broken else rng.uniform(0.1, 0.34))
-    outline = ragged(rng, middle, radius, 0.24, TEAR_WAVES)
+    outline = ragged(rng, middle, radius, 0.3, TEAR_WAVES, falling=1.25)
     flap = _flap(rng, outline, middle, radius) if rng.random() < 0.5 else None
     return Tear(outline, opening * rng.uniform(0.004, 0.02), flap)
 
@@ -86,12 +86,16 @@ def ragged(
     roughness: float,
     waves: int,
     corners: int = CORNERS,
+    falling: float = 0.8,
 ) -> Floats:
-    """Draw outlines (..., corners, 2) around middles (..., 2): circles with some random harmonics."""
+    """Draw outlines (..., corners, 2) around middles (..., 2): circles with some random harmonics.
+
+    The n-th harmonic is ``roughness / n ** falling`` high.
+    """
     radius = np.asarray(radius)
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     order = np.arange(2, 2 + waves)
-    height = rng.normal(0, roughness, (*radius.shape, waves)) / order**0.8
+    height = rng.normal(0, roughness, (*radius.shape, waves)) / order**falling
     phase = rng.uniform(0, 2 * np.pi, (*radius.shape, waves))
     waved = height[..., None] * np.cos(order[:, None] * angle + phase[..., None])
     reach = radius[..., None] * np.maximum(1 + waved.sum(axis=-2), 0.15)
