@@ -77,8 +77,14 @@ class Distortion:
 
 @lru_cache(maxsize=6)
 def _maps(distortion: Distortion) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    grid = np.moveaxis(np.mgrid[: distortion.rows_px, : distortion.cols_px], 0, -1)
-    straight = distortion.straight(grid) + distortion.margin_px
-    x, y = straight[..., 1].astype(np.float32), straight[..., 0].astype(np.float32)
+    """Give `Distortion.straight` of all pixels, counted from the margin's corner, as OpenCV wants it."""
+    half_rows, half_cols = (distortion.rows_px - 1) / 2, (distortion.cols_px - 1) / 2
+    down = np.arange(distortion.rows_px, dtype=np.float32)[:, None] - np.float32(half_rows)
+    right = np.arange(distortion.cols_px, dtype=np.float32)[None, :] - np.float32(half_cols)
+    square = down * down + right * right
+    square *= np.float32(4 / (distortion.rows_px**2 + distortion.cols_px**2))
+    radial, spiral = np.float32(distortion.radial), np.float32(distortion.spiral)
+    y = (down + np.float32(half_rows + distortion.margin_px)) - (radial * down + spiral * right) * square
+    x = (right + np.float32(half_cols + distortion.margin_px)) - (radial * right - spiral * down) * square
     whole, part = cv2.convertMaps(x, y, cv2.CV_16SC2)
     return np.asarray(whole), np.asarray(part)

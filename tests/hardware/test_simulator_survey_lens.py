@@ -93,6 +93,17 @@ def test_distortion_and_its_inverse_agree_and_spare_the_middle() -> None:
     assert np.linalg.norm(corner) == pytest.approx(0.98 * math.hypot(199.5, 299.5), rel=2e-3)
 
 
+def test_a_bent_layer_shows_at_each_pixel_what_lies_straight_behind_it() -> None:
+    bent = Distortion(0.01, -0.006, 200, 320)
+    margin = bent.margin_px
+    rows, cols = np.indices((200 + 2 * margin, 320 + 2 * margin), np.float32)
+    straight = bent.straight(np.stack(np.mgrid[:200, :320], axis=-1).astype(float))
+    assert straight.min() > -margin
+    # OpenCV interpolates in steps of a 32nd of a pixel.
+    assert np.abs(bent.apply(rows) - margin - straight[..., 0]).max() < 0.02
+    assert np.abs(bent.apply(cols) - margin - straight[..., 1]).max() < 0.02
+
+
 def test_a_tilted_grid_is_in_focus_on_one_side_only() -> None:
     instrument, preset = stood("square", lens={"rotation_deg": 0.0}, pixel_size_a=1000.0)
     view = instrument.view(preset, studio.BEGINNING)
