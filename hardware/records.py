@@ -172,7 +172,8 @@ class Capabilities:
     """What this microscope can do and its limits.
 
     ``slowest_call_s`` is the longest that any of its calls may rightly take, where that is longer than the usual
-    deadlines (a replay sits out the pauses of its recording); 0 when the usual ones hold.
+    deadlines (a replay sits out the pauses of its recording); 0 when the usual ones hold. ``camera_rows_px`` and
+    ``camera_cols_px`` are the detector's, unbinned; 0 when the instrument cannot say.
     """
 
     name: str
@@ -186,3 +187,5 @@ class Capabilities:
     cs_mm: float
     amplitude_contrast: float = 0.07
     slowest_call_s: float = 0.0
+    camera_rows_px: int = 0
+    camera_cols_px: int = 0

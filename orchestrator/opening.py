@@ -283,6 +283,13 @@ def _note_capabilities(night: Night) -> None:
             f"the protocol shifts the beam by {shift:g} µm, this microscope can do {can.image_shift_limit_um:g}; "
             "lower holes.bis_radius_um"
         )
+    for level, preset in night.protocol.presets.given().items():
+        rows, cols = preset.rows_px * preset.binning, preset.cols_px * preset.binning
+        if can.camera_rows_px and (rows > can.camera_rows_px or cols > can.camera_cols_px):
+            raise BadInput(
+                f"presets.{level} asks for {preset.rows_px} × {preset.cols_px} pixels at binning {preset.binning}, "
+                f"this microscope's camera has {can.camera_rows_px} × {can.camera_cols_px}; bin less or take fewer"
+            )
     presets = {level: preset.model_dump(mode="json") for level, preset in night.column.presets().items()}
     known: Mapping[str, Any] = {**night.me.microscope, "capabilities": asdict(can), "presets": presets}
     night.set(f"microscope {can.name} answers", "microscope_known", microscope=dict(known))

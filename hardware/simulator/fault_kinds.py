@@ -39,6 +39,29 @@ Kind = Literal[
     "stage-overshoot",
 ]
 
+METHODS = (
+    "inventory",
+    "loaded",
+    "load",
+    "unload",
+    "position",
+    "go_to",
+    "use",
+    "shift_image",
+    "set_defocus",
+    "refine_zero_loss",
+    "eucentric_height",
+    "autofocus",
+    "settle",
+    "acquire",
+    "stored",
+    "status",
+    "open_valve",
+    "refill",
+    "park",
+)
+"""The calls that can be struck."""
+
 
 @dataclass(frozen=True, slots=True)
 class Nature:

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from ...protocols.errors import BadInput
 from .cells import key, uniform
-from .fault_kinds import NATURES, Kind
+from .fault_kinds import METHODS, NATURES, Kind
 from .profile import Frozen, first_complaint, read_yaml
 
 
@@ -57,6 +57,8 @@ class When(Frozen):
             raise ValueError("give one of call, slot, after_h, place and per_h")
         if (self.call is None) != (self.number is None):
             raise ValueError("call and number go together")
+        if self.call is not None and self.call not in METHODS:
+            raise ValueError(f"there is no call {self.call}; there are {', '.join(METHODS)}")
         return self
 
     @property

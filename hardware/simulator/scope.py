@@ -129,6 +129,8 @@ class SimulatedMicroscope:
             voltage_kv=lens.voltage_kv,
             cs_mm=lens.cs_mm,
             amplitude_contrast=lens.amplitude_contrast,
+            camera_rows_px=profile.camera.rows_px,
+            camera_cols_px=profile.camera.cols_px,
         )
 
     def presets(self) -> Mapping[Level, Preset]:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from epicycle.hardware.errors import (
 )
 from epicycle.hardware.records import Shot, SlotState, StagePosition, Vacuum
 from epicycle.hardware.simulator import calls_made, truth
+from epicycle.hardware.simulator.fault_reference import reference
 from epicycle.hardware.simulator.faults import Fault, drawn
+from epicycle.protocols.errors import BadInput
 
 Make = Callable[..., Any]
 
@@ -270,3 +273,124 @@ def test_a_script_of_faults_is_read_from_a_file(bench: Make, tmp_path: Any) -> N
     script.write_text("- {kind: load-fails, at: {slot: 1, times: 1}}\n")
     with pytest.raises(LoadFailed):
         bench(faults=str(script)).connect().load(1)
+
+
+def test_a_fault_strikes_at_a_place_of_the_stage_and_of_the_grid(bench: Make, on_square: Make) -> None:
+    place = {"x_um": 200.0, "y_um": 0.0, "within_um": 10.0}
+    microscope = bench(faults=[fault("stage-stuck", place={**place, "frame": "stage"})]).connect()
+    microscope.load(1)
+    microscope.go_to(StagePosition(50.0, 0.0))
+    there = microscope.go_to(StagePosition(203.0, 0.0))
+    assert microscope.go_to(StagePosition(0.0, 0.0)) == there
+    assert abs(microscope.go_to(StagePosition(0.0, 0.0)).x_um) < 1.0
+    night = bench(folder="grid")
+    night.connect()
+    x, y = truth.worlds(night.memory)[1].centre_of(1, 0)
+    spot = {"x_um": float(x), "y_um": float(y), "within_um": 15.0, "frame": "grid", "slot": 1}
+    microscope = bench(folder="grid2", faults=[fault("focus-fails", place=spot)]).connect()
+    on_square(microscope, (0, 0))
+    microscope.eucentric_height("tilt")
+    on_square(microscope, (1, 0))
+    with pytest.raises(FocusFailed, match="could trust"):
+        microscope.eucentric_height("tilt")
+
+
+def test_a_fault_at_a_rate_comes_so_often_and_from_the_seed(bench: Make) -> None:
+    moments = []
+    for folder in ("a", "b"):
+        night = bench(folder=folder, faults=[fault("drift-high", per_h=2.0)])
+        microscope = night.connect()
+        microscope.load(1)
+        for _ in range(20 * 12):
+            night.clock.sleep(300)
+            microscope.settle(50.0, 1.0)
+        moments.append([one.at for one in truth.faults(night.memory)])
+    assert moments[0] == moments[1]
+    assert 25 <= len(moments[0]) <= 60
+
+
+def test_swapped_grids_are_other_grids_and_only_the_truth_knows(bench: Make, behind: Make) -> None:
+    night = bench(world=None, faults=[{**fault("grid-swapped", after_h=1.0), "slots": [1, 2]}])
+    microscope = night.connect()
+    microscope.load(1)
+    first = behind(microscope).world.seed
+    microscope.unload()
+    night.clock.sleep(3600)
+    microscope.load(2)
+    assert microscope.loaded() == 2
+    assert behind(microscope).world.seed == first
+    microscope.open_valve()
+    microscope.acquire(Shot(microscope.presets()["exposure"]), "shot")
+    dose = truth.exposures(night.memory)[-1].dose
+    assert (dose.slot, dose.of_grid) == (2, 1)
+    (one,) = truth.faults(night.memory)
+    assert (one.kind, one.call, one.strike) == ("grid-swapped", "load", 1)
+
+
+def test_a_beam_astray_and_a_stuck_blanker_darken_pictures(bench: Make, on_square: Make) -> None:
+    night = bench(
+        faults=[
+            fault("beam-moved", call="acquire", number=2, lasts_h=0.1),
+            fault("dark-images", call="acquire", number=3, lasts_h=0.1),
+        ]
+    )
+    microscope = night.connect()
+    on_square(microscope)
+    hole = Shot(microscope.presets()["hole"])
+    bright, dim, dark = (microscope.acquire(hole, name).mean_counts for name in ("well", "astray", "blanked"))
+    assert dark < 0.05 * bright
+    assert dark < dim < 0.95 * bright
+    assert microscope.status().beam_on
+    night.clock.sleep(600)
+    assert microscope.acquire(hole, "again").mean_counts == pytest.approx(bright, rel=0.1)
+
+
+def test_a_share_that_is_gone_shows_and_comes_back(bench: Make, on_square: Make) -> None:
+    night = bench(faults=[fault("share-gone", call="acquire", number=1, lasts_h=0.2)])
+    microscope = night.connect()
+    on_square(microscope)
+    exposure = Shot(microscope.presets()["exposure"])
+    with pytest.raises(DiskFull, match="written to"):
+        microscope.acquire(exposure, "shot")
+    assert microscope.status().free_disk_mb == 0.0
+    assert truth.exposures(night.memory) == []
+    night.clock.sleep(800)
+    microscope.acquire(exposure, "shot")
+    assert microscope.status().free_disk_mb is None
+
+
+def test_a_ledger_cut_short_by_a_kill_is_read_without_its_end(bench: Make) -> None:
+    night = bench(faults=[fault("load-fails", slot=1, times=2)])
+    microscope = night.connect()
+    with pytest.raises(LoadFailed):
+        microscope.load(1)
+    ledger = night.memory / "faults.jsonl"
+    ledger.write_bytes(ledger.read_bytes() + b'{"at": "2026-')
+    assert len(truth.faults(night.memory)) == 1
+    with pytest.raises(LoadFailed):
+        microscope.load(1)
+    assert [one.strike for one in truth.faults(night.memory)] == [1, 2]
+
+
+def test_the_page_of_faults_is_what_the_code_says() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
+    assert page.read_text(encoding="utf-8") == reference(), (
+        "the faults have changed; write `python -m epicycle.hardware.simulator.fault_reference` to the page"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"kind": "gremlins", "at": {"slot": 1}}, "kind"),
+        ({"kind": "load-fails", "at": {"call": "lode", "number": 1}}, "there is no call lode"),
+        ({"kind": "load-fails", "at": {"call": "go_to", "number": 1}}, "load-fails can strike load, never go_to"),
+        ({"kind": "load-fails", "at": {"per_h": -1}}, "per_h"),
+        ({"kind": "load-fails", "at": {"place": {"x_um": 0, "y_um": 0}}}, "within_um"),
+        ({"kind": "load-fails", "at": {"slot": 1}, "slots": [1, 2]}, "grid-swapped alone"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_one_sentence(bench: Make, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words) as told:
+        bench(faults=[wrong]).connect()
+    assert "\n" not in str(told.value)
