@@ -147,11 +147,8 @@ def _survey(seed: int) -> Section:
         for level in ("square", "hole")
         for deg in (30.0, 55.0)
     ]
-    shown += [Exhibit(f"{level} view, exposed before", Sitting(level, seed=seed, exposed=True)) for level in _MARKED]
+    shown.append(Exhibit("hole exposed before", Sitting("hole", seed=seed, exposed=True)))
     return Section("survey", "How survey images are taken", "Defocus, dose, tilt, marks of exposures.", tuple(shown))
-
-
-_MARKED = ("square", "hole")
 
 
 def _spots(seed: int) -> Section:

@@ -174,7 +174,7 @@ def _picture(axes: Axes, plate: Plate, side_px: int, size: float) -> None:
     axes.set_title(plate.title, fontsize=size, loc="left", pad=3)
     _squares(axes, plate.squares, size)
     _holes(axes, plate.holes, size)
-    _scale_bar(axes, plate, size)
+    _scale_bar(axes, plate, size, thick=max(0.012 * rows, 3.5 * step))
 
 
 def _squares(axes: Axes, squares: Sequence[SquareLabel], size: float) -> None:
@@ -201,11 +201,11 @@ def _legend(axes: Axes, styles: Mapping[str, tuple[str, Dash]], size: float, whe
         axes.add_artist(axes.legend(handles=lines, loc=where, fontsize=size - 1, framealpha=0.8))
 
 
-def _scale_bar(axes: Axes, plate: Plate, size: float) -> None:
+def _scale_bar(axes: Axes, plate: Plate, size: float, *, thick: float) -> None:
     rows, cols = plate.pixels.shape
     pixel_um = plate.pixel_size_a * 1e-4
     length_um = _round_length(0.28 * cols * pixel_um)
-    left, down, thick = 0.03 * cols, 0.95 * rows, 0.012 * rows
+    left, down = 0.03 * cols, 0.95 * rows
     name = f"{length_um:g} µm" if length_um >= 0.5 else f"{length_um * 1000:g} nm"
     bar = Rectangle((left, down), length_um / pixel_um, thick, facecolor="white", edgecolor="black", linewidth=0.6)
     axes.add_patch(bar)
@@ -221,7 +221,7 @@ def _rings(axes: Axes, plate: Plate, size: float) -> None:
     low, high = np.percentile(spectrum, [1, 99.5])
     axes.imshow(spectrum, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="antialiased")
     nyquist = 2 * plate.pixel_size_a
-    for at_a in (10.0, 5.0, 4.0, 3.0):
+    for at_a in (10.0, 5.0, 4.0, 3.0) if size > 10 else (5.0,):
         if at_a > 1.15 * nyquist:
             radius = nyquist / at_a * side / 2
             axes.add_patch(
@@ -241,8 +241,8 @@ def _few_shades(picture: Image.Image, *, coloured: bool) -> bytes:
 
 
 def _palette(*, coloured: bool) -> list[int]:
-    """Give 40 greys and, where lines are drawn, their colours pure and half mixed into black, grey and white."""
-    shades = [np.full(3, level) for level in np.linspace(0, 255, 40)]
+    """Give 56 greys and, where lines are drawn, their colours pure and half mixed into black, grey and white."""
+    shades = [np.full(3, level) for level in np.linspace(0, 255, 56)]
     names = {colour for colour, _ in (*SQUARE_STYLE.values(), *HOLE_STYLE.values())} if coloured else {RING_COLOUR}
     for name in sorted(names):
         pure = np.array([int(name[at : at + 2], 16) for at in (1, 3, 5)])

@@ -41,6 +41,10 @@ SEEN_FAULTS: tuple[Kind, ...] = (
 """Faults of which a picture shows something."""
 
 
+OPEN_UM = 3.0
+"""The edge of a tear is looked at where it lies so far from the bars."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sitting:
     """What is asked for.
@@ -226,7 +230,7 @@ def _defect(world: GridWorld, square: TrueSquare, on: On) -> tuple[float, float]
     grains = np.argsort(-defects.dirt.radius_um, kind="stable")
     drops = np.argsort(-defects.drops_um[:, 2], kind="stable")
     found: dict[On, Sequence[NDArray[np.float64]]] = {
-        "tear": [tear.outline_um[0] for tear in defects.tears],
+        "tear": [place for tear in defects.tears for place in tear.outline_um if _in_the_open(world, place)],
         "wrinkle": [np.asarray(ridge.line_um).mean(axis=0) for ridge in defects.ridges],
         "dirt": list(defects.dirt.middle_um[grains]),
         "drop": list(defects.drops_um[drops, :2]),
@@ -236,6 +240,11 @@ def _defect(world: GridWorld, square: TrueSquare, on: On) -> tuple[float, float]
         raise BadInput(f"the {square.kind} square in the middle has no {on}; give another seed, class or kind of grid")
     x, y = found[on][0]
     return float(x), float(y)
+
+
+def _in_the_open(world: GridWorld, place: NDArray[np.float64]) -> bool:
+    x, y = place[:1], place[1:]
+    return float(world.bar_distance_um(x, y, world.squares_at(x, y))[0]) < -OPEN_UM
 
 
 def _square(world: GridWorld, kind: str | None) -> TrueSquare:
