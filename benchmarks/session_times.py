@@ -5,7 +5,7 @@ order written there; the same calls go to the driver here, at the same places, o
 interest, its clock is. Where the recorded time holds a person's picking of targets, the automatic part is compared if
 the record tells it apart; where it does not, the procedure has been given all of it, and the table says so.
 
-``python -m epicycle.benchmarks.session_times [--squares 27] [--patches 80] [--shots 6] [--json FILE]``
+``python benchmarks/session_times.py [--squares 27] [--patches 80] [--shots 6] [--json FILE]``
 """
 
 import argparse
