@@ -88,9 +88,10 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TileRow:
-    """Median scores and counts by what squares are, and the AUC of intact ones against the rest."""
+    """Median scores and counts by what squares are, and the AUC of intact ones against torn, empty and cut ones."""
 
     tile: str
+    gold: bool
     squares: int
     counts: dict[str, int]
     medians: dict[str, float]
@@ -108,6 +109,7 @@ FILMS = (
 )
 PROFILES = ("screening-200kv", "demo-2k", "collection-300kv")
 SIZES = ((1023, 1440), (1024, 1024))
+KINDS = ("intact", "torn", "empty", "cut")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,8 +133,8 @@ def main(arguments: list[str] | None = None) -> int:
         views = [*real_views(given.data), *simulated_views(48 if given.many else 12, given.seed)]
         answer["holes"] = [asdict(row) for row in hole_table(views, given.weights, given.plots)]
     if given.only != "holes":
-        rows, auc = square_table(tiles(16 if given.many else 4, given.seed), given.weights, given.plots)
-        answer["squares"] = {"auc": auc, "tiles": [asdict(row) for row in rows]}
+        rows, aucs = square_table(tiles(16 if given.many else 4, given.seed), given.weights, given.plots)
+        answer["squares"] = {"auc": aucs, "tiles": [asdict(row) for row in rows]}
     if given.out:
         given.out.write_text(json.dumps(answer, indent=1) + "\n")
     return 0
@@ -166,8 +168,8 @@ def hole_table(views: Sequence[HoleView], weights: Path, plots: Path | None) -> 
     return rows
 
 
-def shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+def shown(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def judged_holes(unet: HoleUNet, view: HoleView, plots: Path | None) -> HoleRow:
@@ -239,9 +241,9 @@ def simulated_views(count: int, seed: int) -> Iterator[HoleView]:
         spec = GridSpec(kind=kind, hole_type=film, material=material, mesh=mesh)
         instrument = studio.stand_up(profile, spec, seed + number)
         diameter, dose = rng.uniform(66, 140), float(np.exp(rng.uniform(-1, 1)))
-        shown = shown_at(instrument, profile.levels["hole"].preset, rows, cols, diameter, dose)
+        preset = shown_at(instrument, profile.levels["hole"].preset, rows, cols, diameter, dose)
         name = f"{number + 1} {film} {mesh} {profile.name} x{dose:.1f}"
-        yield view_of(instrument, shown, name, rng)
+        yield view_of(instrument, preset, name, rng)
 
 
 def shown_at(
@@ -280,7 +282,7 @@ def tiles(count: int, seed: int) -> Iterator[Tile]:
     for number in range(count):
         film, material, mesh = FILMS[number % len(FILMS)]
         profile = load_profile(PROFILES[number % len(PROFILES)])
-        spec = GridSpec(kind="good", hole_type=film, material=material, mesh=mesh, torn=0.12, empty=0.12)
+        spec = GridSpec(kind="good", hole_type=film, material=material, mesh=mesh, torn=0.1, empty=0.05)
         instrument = studio.stand_up(profile, spec, seed + 100 + number)
         wide = studio.world_of(instrument).bars.mesh.opening_um
         usual = profile.levels["atlas"].preset
@@ -291,32 +293,49 @@ def tiles(count: int, seed: int) -> Iterator[Tile]:
         yield Tile(f"{number + 1} {film} {mesh} {profile.name}", pixels, instrument, preset)
 
 
-def square_table(given: Iterator[Tile], weights: Path, plots: Path | None) -> tuple[list[TileRow], float]:
+def square_table(
+    given: Iterator[Tile], weights: Path, plots: Path | None
+) -> tuple[list[TileRow], dict[str, float | None]]:
     finder = ptolemy_squares({"weights": weights})
-    names = ("intact", "torn", "empty", "cut")
-    print(f"{'atlas tile':<44}{'squares':>9}" + "".join(f"{name:>13}" for name in names) + f"{'AUC':>7}{'CPU s':>7}")
-    rows, intact, rest = [], [], []
+    print(f"{'atlas tile':<44}{'squares':>9}" + "".join(f"{name:>13}" for name in KINDS) + f"{'AUC':>7}{'CPU s':>7}")
+    rows, scored = [], []
     for tile in given:
         start = time.process_time()
         found = finder.find(Image(tile.pixels))
         spent = time.process_time() - start
-        by_name = scores_by_truth(tile, found)
-        worse = [score for name in names[1:] for score in by_name[name]]
-        auc = area_under(by_name["intact"], worse)
-        counts = {name: len(by_name[name]) for name in names}
-        medians = {name: float(np.median(by_name[name])) for name in names if by_name[name]}
-        row = TileRow(tile.name, len(found.squares), counts, medians, auc, spent)
-        cells = "".join(f"{f'{medians.get(name, np.nan):.2f} of {counts[name]}':>13}" for name in names)
-        print(f"{row.tile:<44}{row.squares:>9}{cells}{np.nan if auc is None else auc:>7.2f}{spent:>7.1f}")
+        by_kind = scores_by_truth(tile, found)
+        worse = [score for kind in KINDS[1:] for score in by_kind[kind]]
+        row = TileRow(
+            tile=tile.name,
+            gold=studio.world_of(tile.instrument).film.gold,
+            squares=len(found.squares),
+            counts={kind: len(by_kind[kind]) for kind in KINDS},
+            medians={kind: float(np.median(by_kind[kind])) for kind in KINDS if by_kind[kind]},
+            auc=area_under(by_kind["intact"], worse),
+            cpu_s=spent,
+        )
+        cells = "".join(f"{f'{row.medians.get(kind, np.nan):.2f} of {row.counts[kind]}':>13}" for kind in KINDS)
+        print(f"{row.tile:<44}{row.squares:>9}{cells}{np.nan if row.auc is None else row.auc:>7.2f}{spent:>7.1f}")
         if plots:
             draw_tile(tile, found, plots / f"tile_{tile.name.replace(' ', '_').replace('/', '-')}.png")
         rows.append(row)
-        intact += by_name["intact"]
-        rest += worse
-    within = [row.auc for row in rows if row.auc is not None]
-    auc = float(np.mean(within)) if within else 0.0
-    print(f"squares: AUC {auc:.3f} within tiles, {area_under(intact, rest):.3f} over all (bar: {SQUARES_BAR})")
-    return rows, auc
+        scored.append((row.gold, by_kind))
+    return rows, aucs_of(scored)
+
+
+def aucs_of(scored: Sequence[tuple[bool, dict[str, list[float]]]]) -> dict[str, float | None]:
+    """Print and give the AUC of intact squares against each kind and all, squares compared within their own tile."""
+    answer: dict[str, float | None] = {}
+    for material, gold in (("carbon", False), ("gold", True)):
+        own = [by_kind for is_gold, by_kind in scored if is_gold is gold]
+        for name, worse in (("all", KINDS[1:]), *((kind, (kind,)) for kind in KINDS[1:])):
+            pairs = [(by_kind["intact"], [s for kind in worse for s in by_kind[kind]]) for by_kind in own]
+            each = [(auc, len(one) * len(other)) for one, other in pairs if (auc := area_under(one, other)) is not None]
+            weight = sum(count for _, count in each)
+            answer[f"{material} {name}"] = sum(auc * count for auc, count in each) / weight if weight else None
+        told = ", ".join(f"{name} {shown(answer[f'{material} {name}'], 3)}" for name in ("all", *KINDS[1:]))
+        print(f"AUC of intact squares on {material} above {told} (bar: {SQUARES_BAR})")
+    return answer
 
 
 def scores_by_truth(tile: Tile, found: SquareDetections) -> dict[str, list[float]]:
