@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 DRAWS, COLUMNS = 65536, 16384
 """Entries of a row of the table, and columns of the picture in which OpenCV looks them up (it allows 32766)."""
 
-STEP_SHARE = 0.002
+STEP_SHARE = 0.0001
 """Variance that steps between rows may add, as a share of the Poisson variance."""
 
 MOST = 150.0

@@ -88,7 +88,7 @@ class ExitWaves:
         common, own = ((self.ice * part).astype(np.float32) for part in (shares.common, shares.own))
         particles = (self.envelope * shares.particles).astype(np.float32)
         film = self.film.astype(np.float32)
-        step = number * BORROWED[0], number * BORROWED[1]
+        step = (number + 1) * BORROWED[0], (number + 1) * BORROWED[1]
         pixel_a = self.setting.pixel_size_a
         down = np.exp(-2j * math.pi * pixel_a * middle_px[0] * self.plane.ky).astype(np.complex64)
         right = np.exp(-2j * math.pi * pixel_a * middle_px[1] * self.plane.kx).astype(np.complex64)

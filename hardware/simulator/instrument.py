@@ -218,11 +218,13 @@ class Instrument:
         return stage_z + self.seating.z_um + float(world.height_um(x, y))
 
     def true_defocus_um(self, stage_xy: Floats, at: datetime) -> float:
-        """Give the defocus at a place, underfocus negative: what is set, and how far the specimen lies from focus."""
+        """Give the defocus at a place, underfocus negative: as set, as high as it lies, and what image shift adds."""
         state = self.state
         beside = (stage_xy[1] - state.y_um) * math.sin(math.radians(state.alpha_deg))
-        wander = self.profile.optics.defocus_drift_um_per_h * self.hours(at)
-        return state.defocus_um - (self.height_um(stage_xy) + float(beside) - state.focal_um) + wander
+        optics = self.profile.optics
+        wander = optics.defocus_drift_um_per_h * self.hours(at)
+        shifted = np.dot(optics.shift_defocus_um_per_um, [state.shift_x_um, state.shift_y_um])
+        return state.defocus_um - (self.height_um(stage_xy) + float(beside) - state.focal_um) + wander + float(shifted)
 
     def to_grid(self, stage_xy: Floats) -> Floats:
         """Bring places (..., 2) from the stage's frame to the grid's."""

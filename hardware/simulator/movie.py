@@ -176,7 +176,7 @@ def _crystals(instrument: Instrument, view: View) -> NDArray[np.float64] | None:
     x, y = view.to_grid @ [(view.rows - 1) / 2, (view.cols - 1) / 2, 1.0]
     if int(world.squares_at(x[None], y[None]).kind[0]) != SquareKind.CRYSTALLINE:
         return None
-    return spot_weights(np.random.default_rng(key("spots", world.seed, round(10 * float(x)), round(10 * float(y)))))
+    return spot_weights(np.random.default_rng(key("spots", world.seed, round(float(x)), round(float(y)))))
 
 
 def _plain(layer: Layer, shape: tuple[int, int]) -> Layer | float:
