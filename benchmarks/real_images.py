@@ -192,7 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Search, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real images")
-    parser.add_argument("--only", nargs="*", default=[], help="names of images to take, all by default")
+    names = [real.name for real in REAL]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, help="images to take, all by default")
     parser.add_argument("--looks", type=int, default=150, help="simulated pictures tried for each")
     parser.add_argument("--seed", type=int, default=1, help="of the search")
     parser.add_argument("--json", type=Path, help="write the table here, too")
@@ -202,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"no images at {given.data}; give --data", file=sys.stderr)
         return 2
     images = {real.name: read_image(given.data / f"{real.name}.mrc")[0].astype(np.float64) for real in REAL}
-    chosen = [real for real in REAL if not given.only or real.name in given.only]
+    chosen = [real for real in REAL if real.name in given.only]
     rows = []
     for real in chosen:
         rows.append(compare(real, images, given.looks, given.seed))
