@@ -207,6 +207,7 @@ class Times(Frozen):
     stage_move: Duration
     stage_um_per_s: float = Field(gt=0)
     stage_um_per_s2: float = Field(gt=0, description="How fast the stage comes to that speed, and to rest again.")
+    stage_z_s: float = Field(ge=0, description="A change of height takes so long besides its way.")
     stage_z_um_per_s: float = Field(gt=0)
     tilt_deg_per_s: float = Field(gt=0)
     preset: Duration

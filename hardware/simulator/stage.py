@@ -35,7 +35,9 @@ def go_to(instrument: Instrument, target: StagePosition) -> StagePosition:
     if max(far, abs(dz)) < stage.same_place_um and abs(turn) < 0.01:
         return position(instrument)
     instrument.spend(times.stage_move, "stage move")
-    way_s = max(travel_s(far, times.stage_um_per_s, times.stage_um_per_s2), abs(dz) / times.stage_z_um_per_s)
+    way_s = travel_s(far, times.stage_um_per_s, times.stage_um_per_s2)
+    if abs(dz) >= stage.same_place_um:
+        way_s += times.stage_z_s + abs(dz) / times.stage_z_um_per_s
     instrument.clock.sleep(way_s + abs(turn) / times.tilt_deg_per_s)
     if "stage-stuck" in instrument.striking:
         return position(instrument)
