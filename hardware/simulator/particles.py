@@ -1,6 +1,7 @@
 """Particles: a place of the world each, pushed out of thin ice, piled at edges of holes, seen from all directions."""
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -35,6 +36,9 @@ VIEWS = 8
 LOBES, PACKED = 26, 0.7
 """A random particle is so many balls, and of its diameter so much is protein at the thickest."""
 
+STAINED = 2.0
+"""How much stronger a particle stands out where stain is missing than it would in ice; assumed."""
+
 UNFOLDED, UNFOLDED_PHASE = 1.5, 0.4
 """A denatured particle is so much wider, and so much fainter."""
 
@@ -54,6 +58,12 @@ def particles_in(world: GridWorld, view: View, layers: Layers, coarse: int, volt
         return None
     pixel_a = view.pixel_um * 1e4
     size_a, whole, unfolded = _views(_shape_of(spec), round(pixel_a, 4), voltage_kv, world.seed & 0xFFFFFFFF)
+    if world.film.stain:
+        # Stain surrounds particles and is denser than they are.
+        whole, unfolded = ([view * np.float32(-STAINED) for view in views] for views in (whole, unfolded))
+    if world.film.hole_um == 0 and not world.film.lacey:
+        # On a film without holes particles lie on it, and it is thin enough to see them.
+        layers = replace(layers, film_nm=np.zeros_like(layers.film_nm))
     spots, first, second = _spots(world, view, size_a)
     at = view.pixels_of(spots)
     kept = _share_seen(layers, at / coarse, size_a, view.pixel_um * coarse) > uniform(

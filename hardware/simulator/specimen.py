@@ -6,20 +6,19 @@ drawn at the pixels themselves.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from .cells import Floats, field
 from .drawn import draw_defects, draw_marks, draw_stain
-from .film import RIM_UM, nearest_cell
+from .film import RIM_UM
 from .opened import open_band, table_of
 from .openings import Holes, SquareKind, SquaresAt
 from .view import Layer, Layers, Stain, View
 from .world import GridWorld
 
-__all__ = ["InLens", "Layer", "Layers", "Stain", "View", "holes_in", "in_lens", "lay_out"]
+__all__ = ["Layer", "Layers", "Stain", "View", "holes_in", "lay_out"]
 
 NODES_UM = 0.8
 """Distance of the coarse nodes."""
@@ -60,38 +59,6 @@ def holes_in(world: GridWorld, corners: Floats, margin: int = 1) -> Holes:
     """Give all holes in the lattice cells that the corners (n, 2) span, on a rectangle of indices."""
     first, second = _spanned(world, corners, margin)
     return world.holes(*np.mgrid[first[0] : first[1], second[0] : second[1]])
-
-
-@dataclass(frozen=True, slots=True)
-class InLens:
-    """Where places lie in the lenses of ice of their holes, one array element each.
-
-    Attributes
-    ----------
-    out
-        Distance from the hole's centre in its radii: below 1 inside, above 1 on the film; infinite without holes.
-    middle_nm, edge_nm
-        Ice in the middle and at the edge of the nearest hole; 0 where it is empty.
-    lean
-        By what fraction the hole's ice is thicker here than on average at this distance, because it leans.
-    """
-
-    out: Floats
-    middle_nm: Floats
-    edge_nm: Floats
-    lean: Floats
-
-
-def in_lens(world: GridWorld, x: Floats, y: Floats) -> InLens:
-    """Say where these places (grid's frame, one shape) lie in the ice of the holes nearest to them."""
-    if world.film.hole_um == 0:
-        nothing = np.zeros(np.shape(x))
-        return InLens(nothing + np.inf, nothing, nothing.copy(), nothing.copy())
-    holes = world.holes(*nearest_cell(world.film.basis_um, world.film.origin_um, x, y))
-    dx, dy = (x - holes.x_um) / holes.radius_um, (y - holes.y_um) / holes.radius_um
-    edge = world.ice_nm(holes.x_um, holes.y_um) * holes.lens.factor
-    lean = dx * holes.lens.lean_x + dy * holes.lens.lean_y
-    return InLens(np.hypot(dx, dy), world.ice_in_hole(holes), edge, lean)
 
 
 def _smooth_layers(

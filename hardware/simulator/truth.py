@@ -246,7 +246,7 @@ def spoilt_by(world: GridWorld, square: tuple[int, int], places: Floats) -> list
         away = np.linalg.norm(places[:, None] - middle, axis=-1)
         found[(away < radius + GRAIN_REACH_UM).any(axis=1)] = "dirt"
     marks = world.marks_near(*square)
-    for number, place in enumerate(places):
+    for number, place in enumerate(places if defects.tears or marks else ()):
         if any(tear.opens(*place) for tear in defects.tears):
             found[number] = "tear"
         elif any(tear.holds(*place) for tear in defects.tears):

@@ -11,7 +11,8 @@ import pytest
 from epicycle.hardware.simulator.cassette_world import GridSpec, completed
 from epicycle.hardware.simulator.drawn import draw_marks
 from epicycle.hardware.simulator.openings import SquareKind
-from epicycle.hardware.simulator.specimen import Layers, View, holes_in, in_lens, lay_out
+from epicycle.hardware.simulator.particles import particles_in
+from epicycle.hardware.simulator.specimen import Layers, View, holes_in, lay_out
 from epicycle.hardware.simulator.world import GridWorld
 from epicycle.protocols.errors import BadInput
 
@@ -98,10 +99,26 @@ def test_ice_fills_each_hole_with_a_lens_of_its_own() -> None:
     assert holes.lens.depth.std() > 0.02
     assert np.hypot(holes.lens.lean_x, holes.lens.lean_y).std() > 0.03
     wet = holes.where(holes.factor > 0)
-    at = in_lens(world, wet.x_um, wet.y_um)
-    assert at.out == pytest.approx(np.zeros_like(at.out), abs=1e-6)
-    assert (at.middle_nm < at.edge_nm).all()
-    assert at.middle_nm == pytest.approx(world.ice_in_hole(wet))
+    edge = world.ice_nm(wet.x_um, wet.y_um) * wet.factor
+    assert (world.ice_in_hole(wet) < edge).all()
+
+
+def test_particles_are_light_in_stain_and_dark_in_ice() -> None:
+    phases = {}
+    for film in ("NegativeStain", "Continuous", "R2/2"):
+        world = world_of(hole_type=film, ice_nm=40.0)
+        index = square_like(world, SquareKind.INTACT)
+        place = world.centre_of(*index)
+        if film == "R2/2":
+            holes = holes_in(world, place + np.array([[-3, -3], [3, 3]]))
+            wet = holes.where(holes.factor > 0)
+            place = np.array([wet.x_um[0], wet.y_um[0]])
+        view = view_at(place, 2e-4, 1024)
+        coarse = view.coarser(16)
+        phases[film] = particles_in(world, view, lay_out(world, coarse), 16, 200.0)
+    assert phases["R2/2"].min() >= 0 < phases["R2/2"].max()
+    assert phases["Continuous"].min() >= 0 < phases["Continuous"].max()
+    assert phases["NegativeStain"].max() <= 0 > phases["NegativeStain"].min()
 
 
 def test_a_wrinkle_displaces_the_lattice_and_lies_where_it_does_so() -> None:
