@@ -177,7 +177,7 @@ class _Stage:
             "dose_e_per_a2": preset.dose_e_per_a2,
             "mesh": spec.mesh,
             "hole_type": spec.hole_type,
-            "material": spec.material,
+            "material": "Gold" if self._world.film.gold else spec.material,
             "kind": spec.kind,
             "world_seed": self._scene.seed,
         }

@@ -264,7 +264,8 @@ def _about(
     place: tuple[float, float],
     square: TrueSquare | None,
 ) -> dict[str, Any]:
-    spec = world_of(instrument).spec
+    world = world_of(instrument)
+    spec = world.spec
     pixel_a, rotation = instrument.true_level(preset)
     looked = instrument.looked_at(BEGINNING, preset)
     return {
@@ -285,7 +286,7 @@ def _about(
         "square_kind": None if square is None else square.kind,
         "mesh": spec.mesh,
         "hole_type": spec.hole_type,
-        "material": spec.material,
+        "material": "Gold" if world.film.gold else spec.material,
         "kind": spec.kind,
     }
 
