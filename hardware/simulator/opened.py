@@ -59,18 +59,8 @@ def open_band(lattice: Film, table: Layer, index: Floats, pixel_um: float, ice: 
     dx /= radius
     lean, share = dx, np.clip(inside * np.float32(1 / pixel_um) + np.float32(0.5), 0, 1)
     collar = _collar(inside, lean, shape[..., 3], pixel_um)
-    square /= radius * radius
-    np.minimum(square, 1, out=square)
-    # What a hole holds less than the film beside it: some nm at most, or all where it is empty.
-    square -= 1
-    square *= shape[..., 0]
-    square += 1
-    square *= factor
-    less = ice - ice * square
     wet = factor > 0
-    np.minimum(less, np.where(wet, ice * np.float32(DIP_SHARE) + np.float32(DIP_NM), np.float32(np.inf)), out=less)
-    lean *= ice
-    less -= np.where(wet, lean, 0)
+    less = _missing(ice, square / (radius * radius), factor, shape[..., 0], lean)
     collar *= np.where(wet, np.float32(1), 1 - share)
     less *= share
     ice -= less
@@ -79,6 +69,25 @@ def open_band(lattice: Film, table: Layer, index: Floats, pixel_um: float, ice: 
     rim -= share
     rim += 1
     film *= np.maximum(rim, 0, out=rim)
+
+
+def _missing(ice: Layer, square: Layer, factor: Layer, depth: Layer, lean: Layer) -> Layer:
+    """Give what holes hold less than the film beside them: some of it at most, or all where one is empty.
+
+    ``square`` is the squared distance from the middle in radii; ``lean`` is used up.
+    """
+    np.minimum(square, 1, out=square)
+    square -= 1
+    square *= depth
+    square += 1
+    square *= factor
+    less = ice - ice * square
+    wet = factor > 0
+    most = np.where(wet, ice * np.float32(DIP_SHARE) + np.float32(DIP_NM), np.float32(np.inf))
+    np.minimum(less, most, out=less)
+    lean *= ice
+    less -= np.where(wet, lean, 0)
+    return np.asarray(less)
 
 
 def _beside(lattice: Film, place: Layer, index: Floats) -> tuple[Layer, Layer]:
