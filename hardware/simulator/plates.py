@@ -56,7 +56,7 @@ RING_COLOUR = "#E69F00"
 TILE_PX = 512
 """Power spectra are averaged over tiles of this side."""
 
-DPI = 100
+DPI, GREYS = 100, 56
 
 
 @dataclass(frozen=True)
@@ -233,16 +233,23 @@ def _rings(axes: Axes, plate: Plate, size: float) -> None:
 
 def _few_shades(picture: Image.Image, *, coloured: bool) -> bytes:
     """Make a PNG of few shades: noise in true colour would be three times as large."""
-    shades = Image.new("P", (1, 1))
-    shades.putpalette(_palette(coloured=coloured))
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette(coloured=coloured))
+    near = np.array(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+    # Pillow looks for the nearest of a coarse cube of colours; greys are known better.
+    parts = np.asarray(picture, np.int16)
+    grey = np.ptp(parts, axis=-1) < 4
+    near[grey] = np.rint(parts[grey, 1] * (GREYS - 1) / 255)
+    small = Image.frombytes("P", picture.size, near.tobytes())
+    small.putpalette(_palette(coloured=coloured))
     kept = io.BytesIO()
-    picture.quantize(palette=shades, dither=Image.Dither.NONE).save(kept, "PNG", optimize=True)
+    small.save(kept, "PNG", optimize=True)
     return kept.getvalue()
 
 
 def _palette(*, coloured: bool) -> list[int]:
-    """Give 56 greys and, where lines are drawn, their colours pure and half mixed into black, grey and white."""
-    shades = [np.full(3, level) for level in np.linspace(0, 255, 56)]
+    """Give `GREYS` greys and, where lines are drawn, their colours pure and half mixed into black, grey and white."""
+    shades = [np.full(3, level) for level in np.linspace(0, 255, GREYS)]
     names = {colour for colour, _ in (*SQUARE_STYLE.values(), *HOLE_STYLE.values())} if coloured else {RING_COLOUR}
     for name in sorted(names):
         pure = np.array([int(name[at : at + 2], 16) for at in (1, 3, 5)])
