@@ -34,9 +34,7 @@ class Displacement:
     clear: float
 
 
-def displacement(
-    first: NDArray[np.float32], second: NDArray[np.float32], noise: float | None = None
-) -> Displacement:
+def displacement(first: NDArray[np.float32], second: NDArray[np.float32], noise: float | None = None) -> Displacement:
     """Find it by the phases of the waves, so that one strong edge does not outweigh all else.
 
     Both pictures are of one shape, its sides even. ``noise`` is the variance of each pixel's noise, where it is known:
