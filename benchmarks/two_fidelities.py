@@ -1,6 +1,6 @@
 """Pixels and no pixels: one world, seen by detectors and drawn from error models fitted to them; do they agree?
 
-    python benchmarks/two_fidelities.py [--grids N] [--nights N] [--speed N] [--seed N] [--out FILE.json]
+    python benchmarks/two_fidelities.py [--grids N] [--nights N] [--slots N] [--speed N] [--seed N] [--out FILE.json]
 
 Three parts. (1) The same grids are looked at both ways by the routine that the fit uses, on seeds that the fit has not
 seen: recall, distribution of the leading number of each answer (Kolmogorov-Smirnov distance, and the one that two such
@@ -58,7 +58,6 @@ ERRORS: Mapping[str, str] = {
 """Columns whose spread is an error."""
 
 TOTALS = ("images", "exposures", "usable", "squares found", "squares visited", "holes found", "faults", "hours")
-BAR = 0.03
 
 Row = tuple[str, str, float, "list[float] | None"]
 
@@ -67,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grids", type=int, default=6, help="grids looked at both ways")
     parser.add_argument("--nights", type=int, default=2, help="nights run both ways")
+    parser.add_argument("--slots", type=int, default=12, help="grids of each night run both ways")
     parser.add_argument("--speed", type=int, default=3, help="pixel-free nights that are timed")
     parser.add_argument("--seed", type=int, default=500_000, help="of the first grid and the first night")
     parser.add_argument("--work", type=Path, default=Path("two-fidelities-work"), help="what was made so far")
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     result = {
         "answers": compare_answers(options.grids, options.seed, options.work),
-        "nights": compare_nights(options.nights, options.seed, options.work),
+        "nights": compare_nights(options.nights, options.seed, options.work, options.slots),
         "speed": time_nights(options.speed, options.seed + 1000),
     }
     print(tables(result))
@@ -195,7 +195,7 @@ def totals_of(folder: Path) -> dict[str, Any]:
         reader.dispose()
 
 
-def compare_nights(count: int, seed: int, work: Path, slots: int = 12) -> dict[str, Any]:
+def compare_nights(count: int, seed: int, work: Path, slots: int) -> dict[str, Any]:
     """Run nights with the same seeds both ways."""
     nights: dict[str, list[dict[str, Any]]] = {fidelity: [] for fidelity in FIDELITIES}
     for n in range(count):

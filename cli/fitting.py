@@ -22,8 +22,11 @@ Case = tuple[str, str, float, "list[float] | None"]
 MOST_ROWS = 40
 """Answers kept of one cell, at equal steps of its leading column."""
 
-CELL_CASES, MOST_CELLS = 40, 6
+CELL_CASES, MOST_CELLS = 12, 6
 """Fewest cases of a cell, and most cells of a class."""
+
+RANKED_CASES = 80
+"""Cells with fewer answers say nothing of how answers of one picture go together."""
 
 DIGITS = 4
 
@@ -158,7 +161,7 @@ def _alike(classes: Mapping[str, Sequence[Case]]) -> float:
     for cases in classes.values():
         for _, part in _cut(cases):
             answered = [case for case in part if case[3] is not None]
-            if len(answered) < 2 * CELL_CASES:
+            if len(answered) < RANKED_CASES:
                 continue
             rank = np.argsort(np.argsort([case[3][0] for case in answered if case[3]], kind="stable"))
             scores += ndtri((rank + 0.5) / len(answered)).tolist()

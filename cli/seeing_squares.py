@@ -233,8 +233,8 @@ def _exposure(bench: Bench, seen: Observations, name: str, at_um: tuple[float, f
     scope, instrument = bench.scope, bench.instrument
     preset = bench.presets["exposure"]
     x, y = bench.stage_of(*at_um)
-    middle = instrument.looked_at(bench.clock.now())
     scope.use(preset)
+    middle = instrument.looked_at(bench.clock.now())
     scope.shift_image(ImageShift(x - float(middle[0]), y - float(middle[1])))
     scope.set_defocus(DEFOCUS_UM)
     got, _, _ = bench.take("exposure", save_frames=True)
