@@ -70,7 +70,8 @@ class Real:
 
 REAL = (
     Real("lowmag_20may08a", "atlas", 4085.0, ("R1.2/1.3",), ("400",), grids=("good", "ordinary"), anywhere_um=500.0,
-         start={"rotation_deg": 45.0, "electrons": 3000.0, "ice_nm": 25.0, "thick": 0.01, "dry": 0.02}),
+         start={"rotation_deg": 45.0, "electrons": 3000.0, "ice_nm": 12.0, "collar_nm": 8.0,
+                "film_path": 0.9, "glow": 0.08, "thick": 0.01, "dry": 0.02}),
     Real("square_leginon", "square", 550.0, ("R2/2",), ("400", "300"), kinds=("intact", "contaminated"),
          anywhere_um=6.0, start={"rotation_deg": 23.0, "electrons": 40.0, "stains": 8, "dendrites": 6.0}),
     Real("holes_leginon", "hole", 195.0, ("R2/2",), ("300", "400"), anywhere_um=22.0, start={"rotation_deg": 30.0}),
@@ -137,7 +138,7 @@ SPREAD: dict[str, tuple[float, float, float]] = {
     "ice_spread": (0.05, 0.6, 0.3),
     "meniscus": (0.1, 8, 0.5),
     "lens": (0.02, 0.7, 0.4),
-    "collar_nm": (1, 80, 0.5),
+    "collar_nm": (1, 40, 0.5),
     "dendrites": (0.01, 60, 0.6),
     "ice_path": (0.4, 2.5, 0.2),
     "film_path": (0.25, 4, 0.3),
@@ -300,7 +301,7 @@ def search(real: Real, image: Pixels, bar: Distance, looks: int, rng: np.random.
         # The worse of the two decides, the other breaks ties. A lattice that shows in the real image shall show in the
         # match, though neither distance sees it.
         parts = sorted([found.histogram / bar.histogram, found.spectrum / bar.spectrum])
-        return parts[1] + 0.2 * parts[0] + 0.3 * abs(_lattice_peak(picture) - peak), setting, found
+        return parts[1] + 0.2 * parts[0] + 0.6 * abs(_lattice_peak(picture) - peak), setting, found
 
     best = tried(replace(Setting(), **real.start))  # type: ignore[arg-type]
     for look in range(looks - 1):
