@@ -69,12 +69,11 @@ class ExitWaves:
         if isinstance(scene.ice_nm, float):
             self.ice *= math.sqrt(scene.ice_nm)
         else:
-            self.ice_layer = np.sqrt(scene.ice_nm)
+            self.ice_layer = np.sqrt(np.asarray(scene.ice_nm, np.float32))
         self.particles: Waves | None = None
         if scene.phase is not None:
-            phase = scene.phase
-            if self.ice_layer is not None:
-                phase = phase / np.maximum(self.ice_layer, np.float32(math.sqrt(THINNEST_NM)))
+            weight = None if self.ice_layer is None else np.maximum(self.ice_layer, np.float32(math.sqrt(THINNEST_NM)))
+            phase = scene.phase if weight is None else np.asarray(scene.phase / weight, np.float32)
             self.particles = np.asarray(scipy.fft.rfft2(phase, workers=1))
 
     def contrast_of_group(self, number: int, groups: int, middle_px: Floats, blur: Sequence[Floats]) -> Layer:
