@@ -1,24 +1,27 @@
-"""The order of visits: nearest neighbour, then improved by reversing and moving stretches of the way.
+"""The order of visits: of squares, of groups in a square, of holes in a group; short in way or in time.
 
-The way is open: it starts where the stage is and ends at the last stop. 2-opt after Croes (1958), or-opt after Or
-(1976).
+The way is open: it starts where the stage is and ends at the last stop. `tours` orders the stops, `travel` says what
+the stage needs between them.
 """
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..protocols.errors import BadInput
-from .points import as_point, as_points, distances
+from .points import Points, as_point, as_points, distances
+from .tours import Table, cost_of, nearest_first, shortest_way
+from .travel import TravelTimes
 
 MOST_STOPS = 5000
 """Above this the matrix of distances no longer fits a workstation's memory well."""
 
 _IMPROVED_STOPS = 1500
-_GAIN = 1e-9
-_LONGEST_STRETCH = 3
+_SEED = 20240229
 
 
-def shortest_route(points_um: ArrayLike, start_um: ArrayLike = (0.0, 0.0)) -> tuple[int, ...]:
+def shortest_route(
+    points_um: ArrayLike, start_um: ArrayLike = (0.0, 0.0), *, travel: TravelTimes | None = None
+) -> tuple[int, ...]:
     """Order stops so that the way through them from ``start_um`` is short.
 
     The same stops give the same way, whatever order they come in. Above 1500 stops the nearest-neighbour way is given.
@@ -29,6 +32,8 @@ def shortest_route(points_um: ArrayLike, start_um: ArrayLike = (0.0, 0.0)) -> tu
         Stops, shape (n, 2).
     start_um
         Where the stage is.
+    travel
+        What the stage needs between stops; None makes the way short instead of quick, as for image shifts.
 
     Returns
     -------
@@ -48,11 +53,54 @@ def shortest_route(points_um: ArrayLike, start_um: ArrayLike = (0.0, 0.0)) -> tu
         return ()
     canonical = np.lexsort((points[:, 1], points[:, 0]))
     nodes = np.vstack([start, points[canonical]])
-    gaps = distances(nodes, nodes)
-    way = _nearest_first(gaps)
-    if len(points) <= _IMPROVED_STOPS:
-        way = _improved(way, gaps)
+    costs = _costs(nodes, travel)
+    many = len(points) > _IMPROVED_STOPS
+    way = nearest_first(costs) if many else shortest_way(costs, np.random.default_rng(_SEED))
     return tuple(int(canonical[node - 1]) for node in way[1:])
+
+
+def route_with(
+    order: tuple[int, ...],
+    points_um: ArrayLike,
+    start_um: ArrayLike,
+    *,
+    travel: TravelTimes | None = None,
+) -> tuple[int, ...]:
+    """Put stops that were added into a route where they cost least; stops of the route keep their order.
+
+    Parameters
+    ----------
+    order
+        The route as it is, row numbers of ``points_um``; stops already visited are left out of it.
+    points_um
+        All stops, (n, 2); those that are not in ``order`` are put in, the one that costs least first.
+    """
+    points = as_points(points_um, "Stops")
+    if len(set(order)) < len(order) or not all(0 <= stop < len(points) for stop in order):
+        raise BadInput(f"The route names a stop twice, or one that is none of the {len(points)}; make it anew.")
+    costs = _costs(np.vstack([as_point(start_um, "The start of the way"), points]), travel)
+    way = [0, *(stop + 1 for stop in order)]
+    left = sorted(set(range(1, len(points) + 1)) - set(way))
+    while left:
+        here, following = np.array(way), np.array([*way[1:], -1])
+        onward = np.where(following >= 0, 1.0, 0.0)
+        free = np.array(left)
+        more = costs[np.ix_(here, free)] + onward[:, None] * costs[np.ix_(free, following)].T
+        more = more - (onward * costs[here, following])[:, None]
+        place, which = divmod(int(np.argmin(more)), len(left))
+        way.insert(place + 1, left.pop(which))
+    return tuple(node - 1 for node in way[1:])
+
+
+def route_time_s(points_um: ArrayLike, order: tuple[int, ...], start_um: ArrayLike, travel: TravelTimes) -> float:
+    """Give how long the stage takes from ``start_um`` through the stops in that order, s."""
+    points = as_points(points_um, "Stops")[list(order)]
+    nodes = np.vstack([as_point(start_um, "The start of the way"), points])
+    return cost_of(np.arange(len(nodes), dtype=np.intp), travel.between(nodes, nodes))
+
+
+def _costs(nodes: Points, travel: TravelTimes | None) -> Table:
+    return distances(nodes, nodes) if travel is None else travel.between(nodes, nodes)
 
 
 def route_length_um(points_um: ArrayLike, order: tuple[int, ...], start_um: ArrayLike = (0.0, 0.0)) -> float:
@@ -60,74 +108,3 @@ def route_length_um(points_um: ArrayLike, order: tuple[int, ...], start_um: Arra
     points = as_points(points_um, "Stops")[list(order)]
     nodes = np.vstack([as_point(start_um, "The start of the way"), points])
     return float(np.linalg.norm(np.diff(nodes, axis=0), axis=1).sum())
-
-
-def _nearest_first(gaps: NDArray[np.float64]) -> NDArray[np.intp]:
-    free = np.ones(len(gaps), dtype=bool)
-    way = np.zeros(len(gaps), dtype=np.intp)
-    for place in range(1, len(gaps)):
-        free[way[place - 1]] = False
-        way[place] = int(np.argmin(np.where(free, gaps[way[place - 1]], np.inf)))
-    return way
-
-
-def _improved(way: NDArray[np.intp], gaps: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Take the best reversal or removal of a stretch until none shortens the way."""
-    for _ in range(20 * len(way)):
-        reversal, first, last = _best_reversal(way, gaps)
-        if reversal < -_GAIN:
-            way = np.concatenate([way[:first], way[first : last + 1][::-1], way[last + 1 :]])
-            continue
-        moved = _moved_stretch(way, gaps)
-        if moved is None:
-            break
-        way = moved
-    return way
-
-
-def _best_reversal(way: NDArray[np.intp], gaps: NDArray[np.float64]) -> tuple[float, int, int]:
-    """Give the change in length and the ends of the best stretch to run backwards; node 0 stays first."""
-    along = gaps[np.ix_(way, way)]
-    steps = np.append(np.diagonal(along, 1), 0.0)  # leaving the last stop costs nothing
-    before = along[:-1, 1:]  # (i - 1, j) for stretches i..j
-    after = np.hstack([along[1:, 2:], np.zeros((len(way) - 1, 1))])  # (i, j + 1)
-    change = before + after - steps[:-1, None] - steps[None, 1:]
-    change[np.tril_indices(len(change))] = np.inf
-    if change.size <= 1:
-        return 0.0, 0, 0
-    best = int(np.argmin(change))
-    first, last = divmod(best, change.shape[1])
-    return float(change[first, last]), first + 1, last + 1
-
-
-def _moved_stretch(way: NDArray[np.intp], gaps: NDArray[np.float64]) -> NDArray[np.intp] | None:
-    """Move the stretch of one to three stops whose move saves most, either way round; None when none saves."""
-    best, answer = -_GAIN, None
-    for length in range(1, min(_LONGEST_STRETCH, len(way) - 2) + 1):
-        for first in range(1, len(way) - length + 1):
-            stretch = way[first : first + length]
-            rest = np.concatenate([way[:first], way[first + length :]])
-            change, place, turned = _best_insertion(stretch, rest, first, gaps)
-            if change < best:
-                best = change
-                inside = stretch[::-1] if turned else stretch
-                answer = np.concatenate([rest[:place], inside, rest[place:]])
-    return answer
-
-
-def _best_insertion(
-    stretch: NDArray[np.intp], rest: NDArray[np.intp], first: int, gaps: NDArray[np.float64]
-) -> tuple[float, int, bool]:
-    """Give the change in length, the place in ``rest`` and whether it is turned, for putting the stretch back best."""
-    head, tail = stretch[0], stretch[-1]
-    following = np.append(rest[1:], -1)
-    leaving = np.where(following >= 0, 1.0, 0.0)
-    broken = leaving * gaps[rest, following]
-    forward = gaps[rest, head] + leaving * gaps[tail, following] - broken
-    turned = gaps[rest, tail] + leaving * gaps[head, following] - broken
-    now = gaps[rest[first - 1], head]
-    if first < len(rest):
-        now = now + gaps[tail, rest[first]] - gaps[rest[first - 1], rest[first]]
-    costs = np.minimum(forward, turned)
-    place = int(np.argmin(costs))
-    return float(costs[place] - now), place + 1, bool(turned[place] < forward[place])
