@@ -88,7 +88,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
         "particles_denatured": 0.8, "b_a2": 220.0,
     },
     "aldolase": {
-        "ice_nm": 185.0, "ice_spread": 0.48, "ice_spread_inside": 0.51, "ice_spread_holes": 0.57, "gradient": 0.1,
+        "ice_nm": 198.0, "ice_spread": 0.475, "ice_spread_inside": 0.62, "ice_spread_holes": 0.28, "gradient": 0.1,
         "b_a2": 5.0,
     },
 }  # fmt: skip

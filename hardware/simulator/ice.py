@@ -21,7 +21,7 @@ GRID_UM, WIDE_UM, PATCH_UM, MOTTLE_UM = 250.0, 22.0, 7.0, 2.0
 GRID_SHARE = 0.25
 """Share of the variance between squares that neighbouring squares have in common; fitted to the recorded session."""
 
-WIDE_SHARE, PATCH_SHARE = 0.5, 0.34
+WIDE_SHARE, PATCH_SHARE = 0.43, 0.25
 """Shares of the variance within a square at its two greater lengths, the rest at the smallest; fitted likewise."""
 
 STAIN_MOTTLE = 1.6

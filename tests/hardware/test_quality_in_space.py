@@ -49,7 +49,7 @@ def test_the_recorded_session_is_measured_as_published(session: Exposures) -> No
 
 
 def test_a_simulated_grid_is_as_the_recorded_one(session: Exposures) -> None:
-    assert np.abs(flat(simulated(session, 20)) - flat(structure_of(session))).max() < BAR
+    assert np.abs(flat(simulated(session, 40)) - flat(structure_of(session))).max() < BAR
 
 
 @pytest.mark.parametrize(
