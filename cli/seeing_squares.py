@@ -68,7 +68,7 @@ def see_square(bench: Bench, seen: Observations, name: str, i: int, j: int) -> N
     seen.count("square")
     look = look_at(got)
     middle = view.places_of(middle_of(view))
-    of, ice_nm = conditions.class_at(world, float(middle[0]), float(middle[1]))
+    of, ice_nm = conditions.film_at(world, float(middle[0]), float(middle[1]))
     _centre(bench, seen, name, look, view, of, middle)
     _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
     sites = conditions.sites_of(world, i, j)
@@ -196,7 +196,7 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
     seen.count("hole")
     look = look_at(got)
     middle = view.places_of(middle_of(view))
-    of, ice_nm = conditions.class_at(bench.world, float(middle[0]), float(middle[1]))
+    of, ice_nm = conditions.film_at(bench.world, float(middle[0]), float(middle[1]))
     _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
     _offset(bench, seen, name, square, look, view, of, ice_nm)
     if not _autofocus(bench, seen, name):

@@ -151,15 +151,18 @@ def _covered(world: GridWorld) -> float:
     return max(1.0 - math.pi * (world.film.hole_um / 2) ** 2 / cell, 0.0)
 
 
-def class_at(world: GridWorld, x_um: float, y_um: float) -> tuple[str, float]:
-    """Say what the square at a place is, and the ice on its film."""
+def film_at(world: GridWorld, x_um: float, y_um: float) -> tuple[str, float]:
+    """Say whether the square at a place has film, of what, and the ice on it."""
     square = world.squares_at(np.array([x_um]), np.array([y_um]))
-    name = SquareKind(int(square.kind[0])).name.lower()
-    return _on(world, name), float(square.ice_nm[0])
+    return _film_of(world, int(square.kind[0])), float(square.ice_nm[0])
+
+
+def _film_of(world: GridWorld, kind: int) -> str:
+    return "no film" if kind == SquareKind.EMPTY else _on(world, "film")
 
 
 def focus_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
-    """Say what lies where the instrument looks, for focusing on it: the square's class or ``bar``, and its ice."""
+    """Say what lies where the instrument looks, for focusing on it: film, none, or a bar; and the ice there."""
     world = instrument.world
     if world is None:
         return "nothing", 0.0
@@ -167,7 +170,7 @@ def focus_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
     square = world.squares_at(x, y)
     if float(world.bar_distance_um(x, y, square)[0]) > 0:
         return "bar", 0.0
-    return _on(world, SquareKind(int(square.kind[0])).name.lower()), float(world.ice_nm(x, y)[0])
+    return _film_of(world, int(square.kind[0])), float(world.ice_nm(x, y)[0])
 
 
 def squares_under(world: GridWorld, view: View) -> list[tuple[int, int]]:

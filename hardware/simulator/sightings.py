@@ -183,7 +183,7 @@ class PixelFree:
 
     def _film(self, look: "Look") -> Sighted:
         middle = look.middle
-        of, ice_nm = conditions.class_at(look.world, float(middle[0]), float(middle[1]))
+        of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
         rng = look.instrument.rng("sightings")
         return {
             "level": look.level,
