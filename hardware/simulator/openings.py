@@ -88,6 +88,6 @@ class Holes:
 
     def where(self, which: NDArray[np.bool_]) -> "Holes":
         """Keep some of them."""
-        parts = (self.a, self.b, self.x_um, self.y_um, self.radius_um)
         lens = Lenses(*(getattr(self.lens, part.name)[which] for part in fields(Lenses)))
-        return Holes(*(part[which] for part in parts), lens)
+        x, y, radius = self.x_um[which], self.y_um[which], self.radius_um[which]
+        return Holes(self.a[which], self.b[which], x, y, radius, lens)
