@@ -6,7 +6,7 @@ from ..db import models
 from ..db.journal import Entry
 from ..hardware.records import Acquired, Affine, Shot, StagePosition
 from ..protocols.preset import Level
-from ..targeting.frames import carry, identity, invert
+from ..targeting.frames import carry, identity
 from .night import Night
 from .worker import Look, Mosaic
 
@@ -25,11 +25,6 @@ def frame_of(grid: models.Grid) -> Affine:
 def to_stage(grid: models.Grid, x_um: float, y_um: float) -> tuple[float, float]:
     """Bring a recorded position to where it is on the stage now."""
     return carry(frame_of(grid), x_um, y_um)
-
-
-def from_stage(grid: models.Grid, x_um: float, y_um: float) -> tuple[float, float]:
-    """Bring a place on the stage now to the frame that the record keeps."""
-    return carry(invert(frame_of(grid)), x_um, y_um)
 
 
 def survey(night: Night, level: Level, name: str, target: StagePosition) -> Acquired:
