@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from ..hardware.records import Image, Pixels
 from ..protocols.errors import BadInput
 from .correlation import Floats, band_pass, find_lag
-from .pixels import shrunk
 from .landmarks import shared_landmarks
+from .pixels import shrunk
 from .records import Stitched
 
 STAGE_ERROR_UM = 3.0
