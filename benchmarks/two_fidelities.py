@@ -180,7 +180,8 @@ def totals_of(folder: Path) -> dict[str, Any]:
             fits = db.scalars(select(Measure.value).where(Measure.name == "fit_resolution_a")).all()
             assert session.finished_at is not None
             return {
-                "images": db.scalar(select(func.count()).select_from(ImageRow)),
+                # Pictures for people are made of pixels alone.
+                "images": db.scalar(select(func.count()).select_from(ImageRow).where(ImageRow.kind != "picture")),
                 "exposures": db.scalar(select(func.count()).select_from(Exposure).where(Exposure.status == "done")),
                 "usable": db.scalar(select(func.count()).select_from(Exposure).where(Exposure.usable)),
                 "squares found": db.scalar(select(func.count()).select_from(Square)),
