@@ -1,6 +1,6 @@
 """How well height and focus come out when they are measured on rendered pictures: bias, spread, failures, cost.
 
-The error model of the pixel-free fidelity (`hardware.simulator.focus_errors`) is fitted to the same.
+The error model of the pixel-free fidelity (`hardware.simulator.pixel_free.focus_errors`) is fitted to the same.
 
 ``python benchmarks/focus_on_pictures.py [--profile demo-2k] [--count 40]``
 """
@@ -19,8 +19,9 @@ from epicycle.hardware.clock import VirtualClock
 from epicycle.hardware.errors import FocusFailed
 from epicycle.hardware.protocols import Installation
 from epicycle.hardware.records import StagePosition
-from epicycle.hardware.simulator import SimulatedMicroscope, connect, truth
-from epicycle.hardware.simulator.instrument import Instrument
+from epicycle.hardware.simulator import SimulatedMicroscope, connect
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.protocols.cassette import Cassette
 
 HEIGHT_UM, FOCUS_UM = 30.0, 3.0

@@ -23,11 +23,11 @@ from ctf_fit import REFERENCE, _reference
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from epicycle.hardware.simulator.exposure_scene import Scene, Setting
-from epicycle.hardware.simulator.lens import Aberrations, Coherence, focal_spread_a, wavelength_a
-from epicycle.hardware.simulator.particles import particle_views, place_particles
-from epicycle.hardware.simulator.profile import Profile, load_profile
-from epicycle.hardware.simulator.render_exposure import render_sum
+from epicycle.hardware.simulator.instrument.profile import Profile, load_profile
+from epicycle.hardware.simulator.pictures.exposure_scene import Scene, Setting
+from epicycle.hardware.simulator.pictures.lens import Aberrations, Coherence, focal_spread_a, wavelength_a
+from epicycle.hardware.simulator.pictures.particles import particle_views, place_particles
+from epicycle.hardware.simulator.pictures.render_exposure import render_sum
 from epicycle.imaging.ctf import fit_ctf
 
 PROFILES = ("screening-200kv", "collection-300kv")

@@ -32,12 +32,12 @@ from epicycle.detectors.published_weights import HOLE_UNET
 from epicycle.detectors.records import SquareDetections
 from epicycle.files.mrc import read_image
 from epicycle.hardware.records import Image
-from epicycle.hardware.simulator import studio
-from epicycle.hardware.simulator.cassette_world import GridSpec
-from epicycle.hardware.simulator.instrument import Instrument
-from epicycle.hardware.simulator.openings import SquareKind
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.truth import square_of
+from epicycle.hardware.simulator.evaluation import studio
+from epicycle.hardware.simulator.evaluation.truth import square_of
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec
+from epicycle.hardware.simulator.grid.openings import SquareKind
+from epicycle.hardware.simulator.instrument.instrument import Instrument
+from epicycle.hardware.simulator.instrument.profile import load_profile
 from epicycle.protocols.preset import Preset
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"

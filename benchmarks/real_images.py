@@ -35,10 +35,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from epicycle.files.mrc import read_image
-from epicycle.hardware.simulator import studio
-from epicycle.hardware.simulator.cassette_world import GridSpec
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.specimen import Stain
+from epicycle.hardware.simulator.evaluation import studio
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures.specimen import Stain
 from epicycle.protocols.preset import Level, Preset
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "images"

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from epicycle.hardware.simulator import studio
-from epicycle.hardware.simulator.cassette_world import GridSpec
-from epicycle.hardware.simulator.profile import load_profile
+from epicycle.hardware.simulator.evaluation import studio
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec
+from epicycle.hardware.simulator.instrument.profile import load_profile
 from epicycle.protocols.preset import Preset
 
 HERE = Path(__file__).resolve().parent

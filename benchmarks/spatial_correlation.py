@@ -18,9 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from epicycle.hardware.simulator.cassette_world import KINDS, GridSpec, completed
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.spatial import (
+from epicycle.hardware.simulator.evaluation.spatial import (
     EDGES_UM,
     Exposures,
     Structure,
@@ -30,7 +28,9 @@ from epicycle.hardware.simulator.spatial import (
     read_session,
     structure_of,
 )
-from epicycle.hardware.simulator.world import GridWorld
+from epicycle.hardware.simulator.grid.cassette_world import KINDS, GridSpec, completed
+from epicycle.hardware.simulator.grid.world import GridWorld
+from epicycle.hardware.simulator.instrument.profile import load_profile
 
 DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "aldolase"
 BAR = 0.05

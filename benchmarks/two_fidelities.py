@@ -32,8 +32,8 @@ from epicycle.cli.fitting import FILMS, grids_to_see
 from epicycle.cli.observing import observe
 from epicycle.db.connection import open_reader
 from epicycle.db.models import BisGroup, Exposure, Fault, Hole, ImageRow, Measure, Session, Square, Step
-from epicycle.hardware.simulator.cassette_world import KINDS
-from epicycle.hardware.simulator.error_models import TABLES
+from epicycle.hardware.simulator.grid.cassette_world import KINDS
+from epicycle.hardware.simulator.pixel_free.error_models import TABLES
 from epicycle.orchestrator.opening import Settings, begin
 from epicycle.orchestrator.screening import screen
 from epicycle.protocols.cassette import Cassette

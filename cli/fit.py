@@ -31,7 +31,7 @@ def fit(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..files import atomic
-    from ..hardware.simulator.cassette_world import KINDS
+    from ..hardware.simulator.grid.cassette_world import KINDS
     from . import fitting
 
     wanted = fitting.grids_to_see(seed, grids, tuple(KINDS))

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from .. import __version__
 from ..files import atomic
-from ..hardware.simulator.error_models import ANY, TABLES, Cell, ErrorModels, Provenance, Table
+from ..hardware.simulator.pixel_free.error_models import ANY, TABLES, Cell, ErrorModels, Provenance, Table
 from ..protocols.errors import BadInput
 from .seeing import GridToSee, Observations
 

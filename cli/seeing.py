@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from ..hardware.clock import VirtualClock
 from ..hardware.protocols import Installation
 from ..hardware.records import Acquired, Shot
-from ..hardware.simulator import SimulatedMicroscope, conditions, connect
-from ..hardware.simulator.illuminated import light_of
-from ..hardware.simulator.instrument import Instrument
-from ..hardware.simulator.view import View
-from ..hardware.simulator.world import GridWorld
+from ..hardware.simulator import SimulatedMicroscope, connect
+from ..hardware.simulator.grid.world import GridWorld
+from ..hardware.simulator.instrument.instrument import Instrument
+from ..hardware.simulator.pictures.illuminated import light_of
+from ..hardware.simulator.pictures.view import View
+from ..hardware.simulator.pixel_free import conditions
 from ..orchestrator.worker import Look
 from ..protocols.cassette import Cassette
 from ..protocols.preset import Level

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..detectors.records import FoundSquare
 from ..hardware.records import Image, StagePosition
-from ..hardware.simulator.error_models import CATEGORIES
-from ..hardware.simulator.view import View
+from ..hardware.simulator.pictures.view import View
+from ..hardware.simulator.pixel_free.error_models import CATEGORIES
 from ..imaging.sighted import frame_sighted
 from ..orchestrator import worker
 from ..orchestrator.shooting import look_at

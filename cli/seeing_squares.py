@@ -8,10 +8,10 @@ import numpy as np
 from ..detectors.records import FoundHole, HoleDetections
 from ..hardware.errors import FocusFailed
 from ..hardware.records import ImageShift, StagePosition
-from ..hardware.simulator import conditions
-from ..hardware.simulator.error_models import STATUSES
-from ..hardware.simulator.illuminated import matter_of
-from ..hardware.simulator.view import View
+from ..hardware.simulator.pictures.illuminated import matter_of
+from ..hardware.simulator.pictures.view import View
+from ..hardware.simulator.pixel_free import conditions
+from ..hardware.simulator.pixel_free.error_models import STATUSES
 from ..orchestrator import worker
 from ..orchestrator.shooting import look_at
 from ..orchestrator.worker import Look

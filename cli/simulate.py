@@ -14,7 +14,7 @@ from .steering import pair
 from .terminal import console, errors
 
 if TYPE_CHECKING:
-    from ..hardware.simulator.sitting import Portrait
+    from ..hardware.simulator.evaluation.sitting import Portrait
 
 simulate_app = typer.Typer(help="Pictures, cassettes and training sets from the simulator.", no_args_is_help=True)
 
@@ -100,9 +100,9 @@ def image(
     """Take one picture of a simulated grid."""
     from ..files.atomic import write_bytes
     from ..files.mrc import write_mrc
-    from ..hardware.simulator import coco
-    from ..hardware.simulator.plates import draw
-    from ..hardware.simulator.sitting import Sitting, sit
+    from ..hardware.simulator.evaluation import coco
+    from ..hardware.simulator.evaluation.plates import draw
+    from ..hardware.simulator.evaluation.sitting import Sitting, sit
 
     grid = {"hole_type": grid_type, "mesh": mesh, "material": material, "kind": kind, "ice_nm": ice_nm}
     grid |= {"particle_a": particle_a, "density_map": None if density_map is None else str(density_map)}
@@ -147,8 +147,8 @@ def cassette(
     holes: Annotated[bool, typer.Option("--holes", help="A table of every hole too; they are large.")] = False,
 ) -> None:
     """Draw a cassette of grids and write it with its world, a protocol to screen it with, and its truth."""
-    from ..hardware.simulator.drawn_cassette import write_cassette
-    from ..hardware.simulator.variety import Choices
+    from ..hardware.simulator.evaluation.drawn_cassette import write_cassette
+    from ..hardware.simulator.evaluation.variety import Choices
 
     choices = Choices(profile, *_names(grid_type, mesh, material, kind))
     for _ in _shown(write_cassette(out, seed, slots, choices, holes=holes), "truth of slots", slots):
@@ -173,8 +173,8 @@ def dataset(
     seed: Seed = 1,
 ) -> None:
     """Write labelled training images: MRC files, and COCO JSON with boxes, classes, hole centres, radii and quality."""
-    from ..hardware.simulator.dataset import INDEX, make, wanted
-    from ..hardware.simulator.variety import Choices
+    from ..hardware.simulator.evaluation.dataset import INDEX, make, wanted
+    from ..hardware.simulator.evaluation.variety import Choices
 
     asked = [level.strip() for level in levels.split(",") if level.strip()]
     of = wanted(seed, asked, Choices(profile, *_names(grid_type, mesh, material, kind), camera_scale))
@@ -193,8 +193,8 @@ def gallery(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the worlds shown.")] = None,
 ) -> None:
     """Show everything the simulator can: one page of pictures, section by section."""
-    from ..hardware.simulator import gallery as walls
-    from ..hardware.simulator.gallery_page import PAGE, chosen, hang
+    from ..hardware.simulator.evaluation import gallery as walls
+    from ..hardware.simulator.evaluation.gallery_page import PAGE, chosen, hang
     from ..imaging.motion import align_frames
 
     shown = chosen(walls.sections(walls.GALLERY_SEED if seed is None else seed), section or ())

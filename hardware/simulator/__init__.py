@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .memory import calls_made, time_reached
+from .instrument.memory import calls_made, time_reached
 from .scope import SimulatedMicroscope, SimulatorOptions, connect
 
 DEMO_CASSETTE = Path(__file__).parent / "cassettes" / "demo.yaml"

@@ -12,16 +12,16 @@ from ...protocols.errors import BadInput
 from ...protocols.preset import Level, Preset
 from ..protocols import HeightMethod, Installation
 from ..records import Acquired, Capabilities, Drift, Focused, ImageShift, ScopeStatus, Shot, Slot, StagePosition
-from . import camera, focus, health, loader, optics, stage
-from .calls import Calls
-from .cassette_world import CassetteWorld, grids_of, load_world
-from .error_models import load_error_models, usual_fit
-from .faults import FailCall, Fault, drawn, read_faults
-from .instrument import Instrument
-from .memory import Memory
-from .profile import Frozen, Profile, first_complaint, load_profile
-from .sightings import PixelFree
-from .state import State
+from .grid.cassette_world import CassetteWorld, grids_of, load_world
+from .instrument import camera, focus, health, loader, optics, stage
+from .instrument.calls import Calls
+from .instrument.faults import FailCall, Fault, drawn, read_faults
+from .instrument.instrument import Instrument
+from .instrument.memory import Memory
+from .instrument.profile import Frozen, Profile, first_complaint, load_profile
+from .instrument.state import State
+from .pixel_free.error_models import load_error_models, usual_fit
+from .pixel_free.sightings import PixelFree
 
 NO_SLOT = 99
 """What a confused loader answers."""

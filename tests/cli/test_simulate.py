@@ -14,7 +14,7 @@ from PIL import Image
 
 from epicycle.cli import main
 from epicycle.files.mrc import read_header, read_image
-from epicycle.hardware.simulator.cassette_world import load_world
+from epicycle.hardware.simulator.grid.cassette_world import load_world
 from epicycle.protocols.reading import read_cassette, read_protocol
 
 QUICK = ("--size-px", "256")
@@ -232,7 +232,7 @@ def test_a_wall_of_the_gallery(tmp_path: Path, simulate: Any) -> None:
 
 
 def test_every_exhibit_of_the_gallery_can_be_asked_for() -> None:
-    from epicycle.hardware.simulator import gallery, sitting
+    from epicycle.hardware.simulator.evaluation import gallery, sitting
 
     for wall in gallery.sections():
         assert wall.about

@@ -13,8 +13,9 @@ from epicycle.files.mrc import read_frames
 from epicycle.hardware.clock import VirtualClock
 from epicycle.hardware.protocols import Installation
 from epicycle.hardware.records import Acquired, StagePosition
-from epicycle.hardware.simulator import SimulatedMicroscope, connect, truth
-from epicycle.hardware.simulator.instrument import Instrument
+from epicycle.hardware.simulator import SimulatedMicroscope, connect
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.protocols.cassette import Cassette
 
 START = datetime(2026, 1, 5, 18, tzinfo=UTC)

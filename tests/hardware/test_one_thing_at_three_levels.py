@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from epicycle.hardware.records import StagePosition
-from epicycle.hardware.simulator import detector, survey, truth
-from epicycle.hardware.simulator.defects import Defects
-from epicycle.hardware.simulator.dirt import Dirt, fern_of
-from epicycle.hardware.simulator.openings import Holes
-from epicycle.hardware.simulator.tears import Tear, crack_of, ragged
-from epicycle.hardware.simulator.world import GridWorld
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.grid.defects import Defects
+from epicycle.hardware.simulator.grid.dirt import Dirt, fern_of
+from epicycle.hardware.simulator.grid.openings import Holes
+from epicycle.hardware.simulator.grid.tears import Tear, crack_of, ragged
+from epicycle.hardware.simulator.grid.world import GridWorld
+from epicycle.hardware.simulator.pictures import detector, survey
 
 Make = Callable[..., Any]
 BAR_UM = 0.1

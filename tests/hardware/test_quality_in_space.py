@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator.cassette_world import GridSpec, completed
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.spatial import (
+from epicycle.hardware.simulator.evaluation.spatial import (
     Exposures,
     Structure,
     exposed_likewise,
@@ -17,7 +15,9 @@ from epicycle.hardware.simulator.spatial import (
     read_session,
     structure_of,
 )
-from epicycle.hardware.simulator.world import GridWorld
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec, completed
+from epicycle.hardware.simulator.grid.world import GridWorld
+from epicycle.hardware.simulator.instrument.profile import load_profile
 from epicycle.protocols.errors import BadInput
 
 HOLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "aldolase" / "holes.csv"

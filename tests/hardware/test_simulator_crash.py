@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from epicycle.hardware.records import ImageShift, Shot, StagePosition
-from epicycle.hardware.simulator import calls_made, camera, time_reached, truth
-from epicycle.hardware.simulator.memory import read_doses
+from epicycle.hardware.simulator import calls_made, time_reached
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.instrument.instrument import camera
+from epicycle.hardware.simulator.instrument.memory import read_doses
 from epicycle.protocols.errors import BadInput
 
 Make = Callable[..., Any]

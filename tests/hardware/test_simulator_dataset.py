@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from epicycle.files.mrc import read_frames, read_header
-from epicycle.hardware.simulator import coco, variety
-from epicycle.hardware.simulator.dataset import Wanted, items_of, make, wanted
-from epicycle.hardware.simulator.labels import HoleState
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.sitting import Portrait, Sitting, sit
-from epicycle.hardware.simulator.variety import Choices
+from epicycle.hardware.simulator.evaluation import coco, variety
+from epicycle.hardware.simulator.evaluation.dataset import Wanted, items_of, make, wanted
+from epicycle.hardware.simulator.evaluation.labels import HoleState
+from epicycle.hardware.simulator.evaluation.sitting import Portrait, Sitting, sit
+from epicycle.hardware.simulator.evaluation.variety import Choices
+from epicycle.hardware.simulator.instrument.profile import load_profile
 from epicycle.protocols.errors import BadInput
 
 PLAIN = {"torn": 0, "cracked": 0, "empty": 0, "dry": 0, "thick": 0, "contaminated": 0, "crystals": 0, "wrinkled": 0}

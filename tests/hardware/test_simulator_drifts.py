@@ -13,9 +13,9 @@ import pytest
 from epicycle.hardware.errors import BeamLost
 from epicycle.hardware.records import ImageShift, Shot, StagePosition
 from epicycle.hardware.simulator import DEMO_CASSETTE
-from epicycle.hardware.simulator.displacement import displacement
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.stage import travel_s
+from epicycle.hardware.simulator.instrument.displacement import displacement
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.instrument.stage import travel_s
 from epicycle.protocols.errors import BadInput
 
 Make = Callable[..., Any]

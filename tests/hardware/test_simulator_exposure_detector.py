@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator.counting import counted_share, counts, modulation
-from epicycle.hardware.simulator.profile import load_profile
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures.counting import counted_share, counts, modulation
 
 COUNTING = load_profile("screening-200kv").camera
 INTEGRATING = COUNTING.model_copy(update={"counting": False})

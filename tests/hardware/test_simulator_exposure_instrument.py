@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from epicycle.hardware.records import ImageShift, Shot
-from epicycle.hardware.simulator import illuminated, movie
-from epicycle.hardware.simulator.openings import SquareKind
-from epicycle.hardware.simulator.particles import particles_in
-from epicycle.hardware.simulator.specimen import View
+from epicycle.hardware.simulator.grid.openings import SquareKind
+from epicycle.hardware.simulator.pictures import illuminated, movie
+from epicycle.hardware.simulator.pictures.particles import particles_in
+from epicycle.hardware.simulator.pictures.specimen import View
 
 Make = Callable[..., Any]
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator.beam_motion import TAPS, induced_path_px, moved, smear, stations
-from epicycle.hardware.simulator.exposure_scene import Scene, Setting
-from epicycle.hardware.simulator.lens import Aberrations, Coherence, wavelength_a
-from epicycle.hardware.simulator.particles import particle_views, place_particles
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.render_exposure import render_frames, render_sum
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures.beam_motion import TAPS, induced_path_px, moved, smear, stations
+from epicycle.hardware.simulator.pictures.exposure_scene import Scene, Setting
+from epicycle.hardware.simulator.pictures.lens import Aberrations, Coherence, wavelength_a
+from epicycle.hardware.simulator.pictures.particles import particle_views, place_particles
+from epicycle.hardware.simulator.pictures.render_exposure import render_frames, render_sum
 from epicycle.imaging.motion import align_frames
 
 SIDE, PIXEL_A, FRAMES = 640, 1.2, 20

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from epicycle.files.mrc import write_mrc
-from epicycle.hardware.simulator.cassette_world import completed, grids_of, load_world
-from epicycle.hardware.simulator.density_map import PROTEIN_V, projections, read_volume
-from epicycle.hardware.simulator.lens import phase_per_volt_a
-from epicycle.hardware.simulator.particles import _share_seen, _spots, particle_views, particles_in
-from epicycle.hardware.simulator.specimen import Layers, View
-from epicycle.hardware.simulator.world import GridWorld
+from epicycle.hardware.simulator.grid.cassette_world import completed, grids_of, load_world
+from epicycle.hardware.simulator.grid.world import GridWorld
+from epicycle.hardware.simulator.pictures.density_map import PROTEIN_V, projections, read_volume
+from epicycle.hardware.simulator.pictures.lens import phase_per_volt_a
+from epicycle.hardware.simulator.pictures.particles import _share_seen, _spots, particle_views, particles_in
+from epicycle.hardware.simulator.pictures.specimen import Layers, View
 from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.errors import BadInput
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator.amorphous import CRYSTAL_A, film_power, ice_power, spot_weights
-from epicycle.hardware.simulator.beam_motion import induced_path_px
-from epicycle.hardware.simulator.damage import critical_dose, ice_power_left, signal_left
-from epicycle.hardware.simulator.exposure_scene import Scene, Setting
-from epicycle.hardware.simulator.half_plane import HalfPlane
-from epicycle.hardware.simulator.lens import (
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures.amorphous import CRYSTAL_A, film_power, ice_power, spot_weights
+from epicycle.hardware.simulator.pictures.beam_motion import induced_path_px
+from epicycle.hardware.simulator.pictures.damage import critical_dose, ice_power_left, signal_left
+from epicycle.hardware.simulator.pictures.exposure_scene import Scene, Setting
+from epicycle.hardware.simulator.pictures.half_plane import HalfPlane
+from epicycle.hardware.simulator.pictures.lens import (
     Aberrations,
     Coherence,
     coherence_envelope,
@@ -20,8 +21,7 @@ from epicycle.hardware.simulator.lens import (
     phase_per_nm,
     wavelength_a,
 )
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.render_exposure import render_frames, render_sum
+from epicycle.hardware.simulator.pictures.render_exposure import render_frames, render_sum
 
 SIDE, PIXEL_A = 768, 1.2
 STILL = np.zeros((2, 2))

@@ -22,9 +22,10 @@ from epicycle.hardware.errors import (
     ValveClosed,
 )
 from epicycle.hardware.records import Shot, SlotState, StagePosition, Vacuum
-from epicycle.hardware.simulator import calls_made, truth
-from epicycle.hardware.simulator.fault_reference import reference
-from epicycle.hardware.simulator.faults import Fault, drawn
+from epicycle.hardware.simulator import calls_made
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.instrument.fault_reference import reference
+from epicycle.hardware.simulator.instrument.faults import Fault, drawn
 from epicycle.protocols.errors import BadInput
 
 Make = Callable[..., Any]
@@ -375,7 +376,7 @@ def test_a_ledger_cut_short_by_a_kill_is_read_without_its_end(bench: Make) -> No
 def test_the_page_of_faults_is_what_the_code_says() -> None:
     page = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
     assert page.read_text(encoding="utf-8") == reference(), (
-        "the faults have changed; write `python -m epicycle.hardware.simulator.fault_reference` to the page"
+        "the faults have changed; write `python -m epicycle.hardware.simulator.instrument.fault_reference` to the page"
     )
 
 

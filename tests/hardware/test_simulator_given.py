@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from epicycle.hardware.records import Shot
-from epicycle.hardware.simulator import DEMO_CASSETTE, DEMO_OPTIONS, truth
-from epicycle.hardware.simulator.cassette_world import KINDS, completed, load_world
-from epicycle.hardware.simulator.profile import Duration, load_profile
+from epicycle.hardware.simulator import DEMO_CASSETTE, DEMO_OPTIONS
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.grid.cassette_world import KINDS, completed, load_world
+from epicycle.hardware.simulator.instrument.profile import Duration, load_profile
 from epicycle.protocols.errors import BadInput
 from epicycle.protocols.grid_types import HOLE_TYPES, MESHES
 from epicycle.protocols.reading import read_cassette

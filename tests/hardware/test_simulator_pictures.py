@@ -9,7 +9,7 @@ import pytest
 from skimage.registration import phase_cross_correlation
 
 from epicycle.hardware.records import ImageShift, Shot, StagePosition
-from epicycle.hardware.simulator import truth
+from epicycle.hardware.simulator.evaluation import truth
 
 Make = Callable[..., Any]
 

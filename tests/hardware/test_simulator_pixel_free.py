@@ -12,8 +12,15 @@ from epicycle.hardware.contract import MicroscopeContract
 from epicycle.hardware.errors import CameraTimeout
 from epicycle.hardware.records import SIGHTINGS, Shot, StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope
-from epicycle.hardware.simulator.error_models import ANY, TABLES, Cell, Table, load_error_models, shipped_fits
-from epicycle.hardware.simulator.openings import SquareKind
+from epicycle.hardware.simulator.grid.openings import SquareKind
+from epicycle.hardware.simulator.pixel_free.error_models import (
+    ANY,
+    TABLES,
+    Cell,
+    Table,
+    load_error_models,
+    shipped_fits,
+)
 from epicycle.protocols.errors import BadInput
 
 Benches = Callable[..., Any]

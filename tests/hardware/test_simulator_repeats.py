@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from epicycle.hardware.records import Shot, StagePosition
-from epicycle.hardware.simulator import truth
-from epicycle.hardware.simulator.instrument import seating_of
-from epicycle.hardware.simulator.profile import load_profile
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.instrument.instrument import seating_of
+from epicycle.hardware.simulator.instrument.profile import load_profile
 
 Make = Callable[..., Any]
 

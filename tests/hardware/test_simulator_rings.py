@@ -9,12 +9,12 @@ import pytest
 
 from epicycle.files.mrc import read_frames
 from epicycle.hardware.records import Shot, StagePosition
-from epicycle.hardware.simulator import movie
-from epicycle.hardware.simulator.exposure_scene import Scene, Setting
-from epicycle.hardware.simulator.half_plane import HalfPlane, response, rings_left
-from epicycle.hardware.simulator.lens import Aberrations, Coherence, phase_per_nm, wavelength_a
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.render_exposure import render_frames
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures import movie
+from epicycle.hardware.simulator.pictures.exposure_scene import Scene, Setting
+from epicycle.hardware.simulator.pictures.half_plane import HalfPlane, response, rings_left
+from epicycle.hardware.simulator.pictures.lens import Aberrations, Coherence, phase_per_nm, wavelength_a
+from epicycle.hardware.simulator.pictures.render_exposure import render_frames
 
 Make = Callable[..., Any]
 

@@ -9,7 +9,7 @@ import pytest
 
 from epicycle.hardware.errors import FocusFailed, StageLimit
 from epicycle.hardware.records import ImageShift, Shot, StagePosition
-from epicycle.hardware.simulator.openings import SquareKind
+from epicycle.hardware.simulator.grid.openings import SquareKind
 
 Make = Callable[..., Any]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator.detector import Sensor, counted, dead_pixels, hot_pixels, poisson
-from epicycle.hardware.simulator.profile import Camera, load_profile
+from epicycle.hardware.simulator.instrument.profile import Camera, load_profile
+from epicycle.hardware.simulator.pictures.detector import Sensor, counted, dead_pixels, hot_pixels, poisson
 
 SENSOR = Sensor(key=7, rows_px=256, cols_px=320, binning=2)
 

@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator import studio
-from epicycle.hardware.simulator.cassette_world import GridSpec
-from epicycle.hardware.simulator.distortion import Distortion
-from epicycle.hardware.simulator.instrument import Instrument
-from epicycle.hardware.simulator.lens import phase_per_nm
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.render_survey import Blur, Paths, blurred, moved, transmitted
-from epicycle.hardware.simulator.specimen import Layers, Stain
-from epicycle.hardware.simulator.survey import focus_over, movement_px
+from epicycle.hardware.simulator.evaluation import studio
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec
+from epicycle.hardware.simulator.instrument.instrument import Instrument
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures.distortion import Distortion
+from epicycle.hardware.simulator.pictures.lens import phase_per_nm
+from epicycle.hardware.simulator.pictures.render_survey import Blur, Paths, blurred, moved, transmitted
+from epicycle.hardware.simulator.pictures.specimen import Layers, Stain
+from epicycle.hardware.simulator.pictures.survey import focus_over, movement_px
 from epicycle.protocols.preset import Preset
 
 CALM = {"torn": 0.0, "cracked": 0.0, "empty": 0.0, "thick": 0.0, "dry": 0.0, "contaminated": 0.0, "crystals": 0.0}

@@ -10,9 +10,9 @@ PICTURE = """
 import hashlib, sys
 import cv2
 from epicycle.hardware.simulator import studio
-from epicycle.hardware.simulator.cassette_world import GridSpec
-from epicycle.hardware.simulator.profile import load_profile
-from epicycle.hardware.simulator.specimen import Stain
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec
+from epicycle.hardware.simulator.instrument.profile import load_profile
+from epicycle.hardware.simulator.pictures.specimen import Stain
 
 cv2.setNumThreads(int(sys.argv[1]))
 for level in ("atlas", "square", "hole"):

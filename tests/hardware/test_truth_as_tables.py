@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator import truth
-from epicycle.hardware.simulator.cassette_world import GridSpec, completed
-from epicycle.hardware.simulator.film import RIM_UM
-from epicycle.hardware.simulator.openings import SquareKind
-from epicycle.hardware.simulator.truth_table import Grade, as_csv, hole_rows, square_row, square_rows, tables_of
-from epicycle.hardware.simulator.world import GridWorld
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.evaluation.truth_table import (
+    Grade,
+    as_csv,
+    hole_rows,
+    square_row,
+    square_rows,
+    tables_of,
+)
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec, completed
+from epicycle.hardware.simulator.grid.film import RIM_UM
+from epicycle.hardware.simulator.grid.openings import SquareKind
+from epicycle.hardware.simulator.grid.world import GridWorld
 
 
 def world_of(seed: int = 4, **changes: Any) -> GridWorld:

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epicycle.hardware.simulator.cassette_world import GridSpec, completed
-from epicycle.hardware.simulator.drawn import draw_marks
-from epicycle.hardware.simulator.openings import SquareKind
-from epicycle.hardware.simulator.particles import particles_in
-from epicycle.hardware.simulator.specimen import Layers, View, holes_in, lay_out
-from epicycle.hardware.simulator.world import GridWorld
+from epicycle.hardware.simulator.grid.cassette_world import GridSpec, completed
+from epicycle.hardware.simulator.grid.openings import SquareKind
+from epicycle.hardware.simulator.grid.world import GridWorld
+from epicycle.hardware.simulator.pictures.drawn import draw_marks
+from epicycle.hardware.simulator.pictures.particles import particles_in
+from epicycle.hardware.simulator.pictures.specimen import Layers, View, holes_in, lay_out
 from epicycle.protocols.errors import BadInput
 
 TABLE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "grid_types.csv"

@@ -18,7 +18,7 @@ from small_night import protocol, run_new, run_on
 
 from epicycle.db.connection import open_reader
 from epicycle.db.folding import disagreements
-from epicycle.hardware.simulator import truth
+from epicycle.hardware.simulator.evaluation import truth
 
 KILLED = 77
 

@@ -8,8 +8,8 @@ import pytest
 from crash_everywhere import soundness
 from small_night import protocol, run_new
 
-from epicycle.hardware.simulator import truth
-from epicycle.hardware.simulator.fault_kinds import Kind
+from epicycle.hardware.simulator.evaluation import truth
+from epicycle.hardware.simulator.instrument.fault_kinds import Kind
 
 FILTERED = {"profile": "collection-300kv", "camera_scale": 0.05}
 """A microscope with a slit to lose the peak in, its camera small."""

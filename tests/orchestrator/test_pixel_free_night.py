@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session as OrmSession
 from epicycle.db import models
 from epicycle.db.connection import open_reader
 from epicycle.db.fingerprint import fingerprint
-from epicycle.hardware.simulator import truth
+from epicycle.hardware.simulator.evaluation import truth
 from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.errors import BadInput
 from epicycle.protocols.pixel_free import without_pixels

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from epicycle.db.connection import open_reader
 from epicycle.db.models import BisGroup, Exposure, Square
-from epicycle.hardware.simulator import truth
+from epicycle.hardware.simulator.evaluation import truth
 from epicycle.orchestrator.opening import Settings, begin
 from epicycle.orchestrator.screening import screen
 from epicycle.protocols.cassette import Cassette

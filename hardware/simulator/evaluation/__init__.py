@@ -1,0 +1,1 @@
+"""What knows the truth: tables, labels, training sets, galleries. Nothing that decides or detects imports this."""

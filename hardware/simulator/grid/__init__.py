@@ -1,0 +1,1 @@
+"""The grid as it lies there: mesh, film, ice, defects, all drawn from one seed."""

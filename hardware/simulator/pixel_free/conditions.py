@@ -1,0 +1,309 @@
+"""What truly lies in the field of one image, in the terms that the error models are fitted in: class and covariate.
+
+The fit asks this of the pixel version and compares what detectors answered; the pixel-free version asks the same and
+draws what they would have answered. So it holds truth: nothing that decides or detects may import it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....protocols.preset import Preset
+from ..evaluation import truth
+from ..grid.cells import Floats
+from ..grid.film import RIM_UM
+from ..grid.openings import SquareKind
+from ..grid.world import GridWorld
+from ..instrument.instrument import Instrument
+from ..pictures.illuminated import layers_seen, light_of, matter_of
+from ..pictures.movie import path_px
+from ..pictures.render_survey import Light, transmitted
+from ..pictures.specimen import Stain, View, holes_in
+
+THUMBNAIL_PX = 16
+"""Shorter side of the small picture that is still rendered."""
+
+SAMPLES = 5
+"""An opening's brightness is taken at so many places along each side."""
+
+THIN_FILM_NM = 3.0
+"""More support film than this counts as film."""
+
+UNIT_A = 4.0
+"""Resolutions of spots that have no true one are told as multiples of this."""
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """Mesh openings of a grid, one array element each.
+
+    Attributes
+    ----------
+    i, j
+        Indices.
+    x_um, y_um
+        Middle in the grid's frame.
+    side_um
+        Side of the opening.
+    light
+        Fraction of the beam that its film with ice lets through, averaged over it.
+    relative_light
+        The same against the grid's median.
+    of
+        Class: what became of it, or ``rim`` where the grid's rim cuts it.
+    """
+
+    i: Ints
+    j: Ints
+    x_um: Floats
+    y_um: Floats
+    side_um: Floats
+    light: Floats
+    relative_light: Floats
+    of: tuple[str, ...]
+
+    def at(self, which: Ints) -> "Openings":
+        """Give some of them."""
+        return Openings(
+            self.i[which], self.j[which], self.x_um[which], self.y_um[which], self.side_um[which],
+            self.light[which], self.relative_light[which], tuple(self.of[n] for n in which),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """Sites of the hole lattice, one array element each: indices, place in the grid's frame, radius, ice, class."""
+
+    a: Ints
+    b: Ints
+    x_um: Floats
+    y_um: Floats
+    radius_um: Floats
+    ice_nm: Floats
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What one exposure looks at.
+
+    Attributes
+    ----------
+    of, covariate
+        Class, and what an exposure of it should reach in Å.
+    expected_a
+        What resolutions are told against.
+    thumbnail
+        Expected electrons per pixel of the whole field, some 16 pixels a side.
+    defocus_um
+        True, underfocus negative.
+    path_a
+        Way that the specimen goes during the exposure, by the drift of this one and one and the same movement by the
+        beam: what measured ways are told against.
+    """
+
+    of: str
+    covariate: float
+    expected_a: float
+    thumbnail: NDArray[np.float32]
+    defocus_um: float
+    path_a: float
+
+
+def openings_of(instrument: Instrument, world: GridWorld) -> Openings:
+    """Describe every opening of the grid that is not wholly outside its rim."""
+    squares, opening = world.squares, world.bars.mesh.opening_um
+    x, y = squares.x_um.ravel(), squares.y_um.ravel()
+    near = np.flatnonzero(np.hypot(x, y) < RIM_UM + opening / 2)
+    side = opening * squares.size.ravel()[near]
+    reach = (np.arange(SAMPLES) - (SAMPLES - 1) / 2) / SAMPLES
+    px = x[near, None] + side[:, None] * np.repeat(reach, SAMPLES)
+    py = y[near, None] + side[:, None] * np.tile(reach, SAMPLES)
+    light = _through(instrument, world, px, py).mean(axis=1)
+    names = [SquareKind(int(kind)).name.lower() for kind in squares.kind.ravel()[near]]
+    cut = np.asarray((np.hypot(px, py) > RIM_UM).any(axis=1))
+    of = tuple("rim" if beyond else name for name, beyond in zip(names, cut, strict=True))
+    usual = float(np.median(light[~cut])) if (~cut).any() else 1.0
+    return Openings(
+        squares.i.ravel()[near], squares.j.ravel()[near], x[near], y[near], side, light, light / usual, of
+    )  # fmt: skip
+
+
+def _through(instrument: Instrument, world: GridWorld, x: Floats, y: Floats) -> Floats:
+    """Give the fraction of the beam that film and ice let through at these places."""
+    paths, _ = matter_of(instrument)
+    kind = world.squares_at(x, y).kind
+    film = np.where(kind == SquareKind.EMPTY, 0.0, _covered(world) * world.film.thickness_nm)
+    return np.asarray(np.exp(-world.ice_nm(x, y) / paths.ice_nm - film / paths.film_nm))
+
+
+def _covered(world: GridWorld) -> float:
+    """Give the share of the film that holes leave."""
+    if world.film.hole_um == 0:
+        return 1.0
+    cell = abs(float(np.linalg.det(world.film.basis_um)))
+    return max(1.0 - math.pi * (world.film.hole_um / 2) ** 2 / cell, 0.0)
+
+
+def film_at(world: GridWorld, x_um: float, y_um: float) -> tuple[str, float]:
+    """Say whether the square at a place has film, of what, and the ice on it."""
+    square = world.squares_at(np.array([x_um]), np.array([y_um]))
+    return _film_of(world, int(square.kind[0])), float(square.ice_nm[0])
+
+
+def _film_of(world: GridWorld, kind: int) -> str:
+    return "no film" if kind == SquareKind.EMPTY else _on(world, "film")
+
+
+def focus_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
+    """Say what lies where the instrument looks, for focusing on it: film, none, or a bar; and the ice there."""
+    world = instrument.world
+    if world is None:
+        return "nothing", 0.0
+    x, y = instrument.to_grid(instrument.looked_at(at))[..., None]
+    square = world.squares_at(x, y)
+    if float(world.bar_distance_um(x, y, square)[0]) > 0:
+        return "bar", 0.0
+    return _film_of(world, int(square.kind[0])), float(world.ice_nm(x, y)[0])
+
+
+def squares_under(world: GridWorld, view: View) -> list[tuple[int, int]]:
+    """Name the squares that a view may show."""
+    corners = view.corners
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    half = world.bars.mesh.opening_um / 2
+    limit = world.squares.i.shape[0] // 2
+    i, j = world.square_at(*corners.T)
+    found = []
+    for first in range(max(int(i.min()) - 1, -limit), min(int(i.max()) + 2, limit + 1)):
+        for second in range(max(int(j.min()) - 1, -limit), min(int(j.max()) + 2, limit + 1)):
+            middle = world.centre_of(first, second)
+            if (middle + half > low).all() and (middle - half < high).all():
+                found.append((first, second))
+    return found
+
+
+def sites_of(world: GridWorld, i: int, j: int) -> Sites:
+    """Describe every site of one square, those that the bars cut included."""
+    half = world.bars.mesh.opening_um * 0.75
+    corners = world.centre_of(i, j) + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
+    holes = holes_in(world, corners)
+    own = world.squares_at(holes.x_um, holes.y_um)
+    edge = world.bar_distance_um(holes.x_um, holes.y_um, own)
+    edge = np.maximum(edge, np.hypot(holes.x_um, holes.y_um) - RIM_UM)
+    shown = np.nonzero((own.i == i) & (own.j == j) & (edge < 0.5 * holes.radius_um))
+    ice = world.ice_in_hole(holes)[shown]
+    whole = (edge + holes.radius_um < 0)[shown]
+    known = {(hole.a, hole.b): hole.resolution_a for hole in truth.square_of(world, i, j).holes}
+    a, b = holes.a[shown], holes.b[shown]
+    empty_square = int(world.square(i, j).kind[0]) == SquareKind.EMPTY
+    of = []
+    for first, second, thickness, complete in zip(a.tolist(), b.tolist(), ice.tolist(), whole.tolist(), strict=True):
+        reached = known.get((first, second), math.inf)
+        of.append(_on(world, _site_class(reached, thickness, complete, empty_square)))
+    return Sites(a, b, holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown], ice, tuple(of))
+
+
+def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool) -> str:
+    if empty_square:
+        return "gone"
+    if not whole:
+        return "cut"
+    if math.isfinite(reached_a):
+        return "ice"
+    return "dry" if ice_nm < truth.EMPTY_NM else "spoilt"
+
+
+def _on(world: GridWorld, name: str) -> str:
+    """Tell classes apart by what the film is made of."""
+    return f"{name} on gold" if world.film.gold else name
+
+
+def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> Spot:
+    """Describe what an exposure looks at."""
+    view = instrument.view(preset, at)
+    coarse = view.coarser(max(math.ceil(min(view.rows, view.cols) / THUMBNAIL_PX), 1))
+    layers = layers_seen(instrument, coarse, marks)
+    paths, gold = matter_of(instrument)
+    through = transmitted(layers, paths, gold, 0.0, coarse.pixel_um, instrument.profile.optics.voltage_kv)
+    world = instrument.world
+    ice = float(np.median(layers.ice_nm))
+    film = float((layers.film_nm > THIN_FILM_NM).mean())
+    reached = math.inf if world is None else float(truth.resolution_a(np.array(ice), world.spec.b_a2))
+    of = _spot_class(float(layers.free.mean()), film, reached)
+    path = path_px(instrument, preset, at, view.pixel_um * 1e4, np.random.Generator(np.random.PCG64(0)))
+    return Spot(
+        of=of,
+        covariate=reached if math.isfinite(reached) else ice,
+        expected_a=reached if of == "ice" else UNIT_A,
+        thumbnail=np.asarray(through * light_of(instrument, preset, at).electrons, np.float32),
+        defocus_um=instrument.true_defocus_um(instrument.looked_at(at, preset), at),
+        path_a=float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) * view.pixel_um * 1e4,
+    )
+
+
+def _spot_class(free: float, film: float, reached_a: float) -> str:
+    if free < 0.5:
+        return "bar"
+    if film > 0.5:
+        return "film"
+    if not math.isfinite(reached_a):
+        return "empty"
+    return "edge" if film > 0.1 else "ice"
+
+
+@dataclass(frozen=True, slots=True)
+class SitesInView:
+    """Sites that a view shows, one array element each; ``places_px`` (n, 2) are true places (row, col)."""
+
+    a: Ints
+    b: Ints
+    places_px: Floats
+    radius_um: Floats
+    ice_nm: Floats
+    of: tuple[str, ...]
+
+
+def sites_in(world: GridWorld, view: View, known: dict[tuple[int, int], Sites]) -> SitesInView:
+    """Describe the sites in a view; ``known`` keeps squares that were looked at before."""
+    found = []
+    for index in squares_under(world, view):
+        if index not in known:
+            known[index] = sites_of(world, *index)
+        found.append(known[index])
+    if not found:
+        return SitesInView(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), np.zeros(0), ())
+    x, y, radius, ice = (
+        np.concatenate([getattr(part, name) for part in found]) for name in ("x_um", "y_um", "radius_um", "ice_nm")
+    )
+    a, b = (np.concatenate([getattr(part, name) for part in found]) for name in ("a", "b"))
+    of = [name for part in found for name in part.of]
+    places = view.pixels_of(np.stack([x, y], axis=-1))
+    size, reach = np.array([view.rows, view.cols]), radius / view.pixel_um
+    shown = np.flatnonzero(((places >= -0.5) & (places <= size - 0.5)).all(axis=1))
+    inner = np.asarray(((places - reach[:, None] >= -0.5) & (places + reach[:, None] <= size - 0.5)).all(axis=1))
+    names = tuple(of[n] if inner[n] else _on(world, "border") for n in shown)
+    return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], names)
+
+
+def thumbnail(instrument: Instrument, view: View, light: Light) -> NDArray[np.float32]:
+    """Give the expected electrons of a survey image at the view's own few pixels, each from 2 × 2 places."""
+    world = instrument.world
+    if world is None:
+        return np.full((view.rows, view.cols), light.electrons, np.float32)
+    rows = (np.arange(2 * view.rows) - 0.5) / 2
+    cols = (np.arange(2 * view.cols) - 0.5) / 2
+    a = view.to_grid
+    x = a[0, 0] * rows[:, None] + a[0, 1] * cols + a[0, 2]
+    y = a[1, 0] * rows[:, None] + a[1, 1] * cols + a[1, 2]
+    open_here = (world.bar_distance_um(x, y, world.squares_at(x, y)) < 0) & (np.hypot(x, y) < RIM_UM)
+    through = _through(instrument, world, x, y) * open_here
+    out_px = np.hypot(rows[:, None] - light.centre_px[0], cols - light.centre_px[1])
+    through = through * (out_px < light.radius_px) * light.electrons
+    return np.asarray(through.reshape(view.rows, 2, view.cols, 2).mean(axis=(1, 3)), np.float32)

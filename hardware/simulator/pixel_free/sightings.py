@@ -1,0 +1,359 @@
+"""An image without its pixels: a thumbnail, and what an eye would have seen on the picture.
+
+The instrument's state and the world's truth decide what is in the field; the error models decide what detectors and
+fitters would have answered there. Only these answers leave: no thickness, no class, no place is told as it truly is.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from ....protocols.preset import Level, Preset
+from ...records import Shot
+from ..grid.cells import Floats, key, normal, uniform
+from ..grid.world import GridWorld
+from ..instrument.instrument import Instrument, Seen
+from ..pictures.illuminated import light_of, matter_of
+from ..pictures.specimen import Stain, View
+from . import conditions
+from .conditions import Openings, Sites
+from .error_models import CATEGORIES, STATUSES, ErrorModels, Table
+
+FOCUS_PLACE_UM, OF_PLACE = 1.0, 0.7
+"""Measurements of focus so near to each other are of one place, which has so large a share in how they come out."""
+
+LANDMARK_UM = 4.0
+"""Distance of the places by which views of one square are told to show the same."""
+
+CUT_SHARES = (0.25, 0.5, 0.75, 1.0)
+"""Shares of an opening in view, up to which one answer on it stands."""
+
+NOTHING_SEEN = "no round bright areas recur on a lattice"
+
+Sighted = dict[str, Any]
+
+
+def read_out(preset: Preset) -> Preset:
+    """Give a preset as a camera reads it out that sums its pixels until few are left; the field stays."""
+    factor = min(preset.rows_px, preset.cols_px) / conditions.THUMBNAIL_PX
+    if factor <= 1:
+        return preset
+    rows, cols = (round(side / factor) for side in (preset.rows_px, preset.cols_px))
+    changed = {"rows_px": rows, "cols_px": cols, "pixel_size_a": preset.pixel_size_a * preset.rows_px / rows}
+    return preset.model_copy(update=changed)
+
+
+class PixelFree:
+    """Looks at what pictures would show."""
+
+    def __init__(self, models: ErrorModels) -> None:
+        self._models = models
+        self._world: GridWorld | None = None
+        self._openings: Openings | None = None
+        self._sites: dict[tuple[int, int], Sites] = {}
+
+    def presets(self, presets: Mapping[Level, Preset]) -> Mapping[Level, Preset]:
+        """Give presets as this camera reads them out."""
+        return {name: read_out(preset) for name, preset in presets.items()}
+
+    def take(self, instrument: Instrument, shot: Shot, at: datetime, marks: Sequence[Stain]) -> Seen:
+        """Take an image without rendering it."""
+        preset = read_out(shot.preset)
+        self._turn_to(instrument)
+        if preset.level not in ("atlas", "square", "hole"):
+            return self._exposure(instrument, shot, preset, at, marks)
+        view = instrument.view(preset, at)
+        camera = instrument.profile.camera
+        electrons = conditions.thumbnail(instrument, view, light_of(instrument, preset, at))
+        counts = instrument.rng("pixels").poisson(electrons + camera.dark_e_per_px)
+        pixels = np.rint(counts * camera.counts_per_electron).astype(np.int32)
+        world = instrument.world
+        if world is None or instrument.beam(at) == 0.0:
+            return Seen(preset, pixels, {"level": preset.level})
+        unit = light_of(instrument, preset, at).electrons * camera.counts_per_electron
+        look = Look(instrument, world, view, unit, preset.level)
+        if preset.level == "atlas":
+            return Seen(preset, pixels, self._atlas(look))
+        return Seen(preset, pixels, self._film(look))
+
+    def focused(self, instrument: Instrument, table: Literal["height", "autofocus"]) -> Floats | None:
+        """Say how far off a measurement of height or focus here is; None where it finds nothing.
+
+        Much of it belongs to the place: tried again there, it comes out much the same.
+        """
+        of, covariate = conditions.focus_place(instrument, instrument.clock.now())
+        x, y = instrument.to_grid(instrument.looked_at(instrument.clock.now()))
+        own = key(table, instrument.seed, instrument.state.on_stage or 0)
+        at = round(float(x) / FOCUS_PLACE_UM), round(float(y) / FOCUS_PLACE_UM)
+        chance = float(uniform(own, "chance", *at))
+        again = float(instrument.rng(table).standard_normal())
+        mixed = math.sqrt(OF_PLACE) * float(normal(own, "quantile", *at)) + math.sqrt(1 - OF_PLACE) * again
+        answer = self._models.tables[table].draw(
+            [of], np.array([covariate]), np.array([chance]), np.array([float(ndtr(mixed))])
+        )[0]
+        return None if np.isnan(answer[0]) else np.asarray(answer)
+
+    def _turn_to(self, instrument: Instrument) -> None:
+        if self._world is not instrument.world:
+            self._world, self._openings, self._sites = instrument.world, None, {}
+
+    # atlas
+
+    def _atlas(self, look: "Look") -> Sighted:
+        if self._openings is None:
+            self._openings = conditions.openings_of(look.instrument, look.world)
+        openings, places = self._openings_in(look)
+        load = look.instrument.state.loads.get(look.world.slot, 0)
+        answers = self._opening_answers(look, openings, load)
+        cut = self._cut_answers(look, openings, load)
+        found = [
+            _opening(f"{i}:{j}", place, side, answer, cuts, look)
+            for i, j, place, side, answer, cuts in zip(
+                openings.i.tolist(), openings.j.tolist(), places, openings.side_um, answers, cut, strict=True
+            )
+        ]
+        return {
+            "level": "atlas",
+            "angle_deg": _rounded(look.bars_deg()),
+            "openings": found,
+            "landmarks": self._reload_landmarks(look, openings, load),
+        }
+
+    def _openings_in(self, look: "Look") -> tuple[Openings, Floats]:
+        """Give the openings that a view shows, in part at least, and their places in it."""
+        every, view = self._openings, look.view
+        assert every is not None
+        xy = np.stack([every.x_um, every.y_um], axis=-1)
+        reach = math.hypot(view.rows, view.cols) / 2 * view.pixel_um + every.side_um
+        near = np.flatnonzero(np.linalg.norm(xy - look.middle, axis=1) < reach)
+        places = view.pixels_of(xy[near])
+        half = every.side_um[near, None] / 2 / view.pixel_um
+        shown = ((places > -half) & (places < np.array([view.rows, view.cols]) + half)).all(axis=1)
+        return every.at(near[shown]), places[shown]
+
+    def _opening_answers(self, look: "Look", openings: Openings, load: int) -> Floats:
+        table = self._models.tables["opening"]
+        own = key("openings seen", look.instrument.seed, look.world.slot, load)
+        common = float(normal(own, "picture", 0))
+        quantile = _alike(table, common, normal(own, "quantile", openings.i, openings.j))
+        chance = uniform(own, "chance", openings.i, openings.j)
+        answers = table.draw(openings.of, openings.relative_light, chance, quantile)
+        answers[:, table.column("mean_ratio")] *= openings.light * look.unit
+        answers[:, table.column("area_ratio")] *= (openings.side_um / look.view.pixel_um) ** 2
+        return answers
+
+    def _cut_answers(self, look: "Look", openings: Openings, load: int) -> list[list[list[float] | None]]:
+        table = self._models.tables["cut opening"]
+        own = key("cut openings seen", look.instrument.seed, look.world.slot, load)
+        quantile = uniform(own, "quantile", openings.i, openings.j)
+        chance = uniform(own, "chance", openings.i, openings.j)
+        parts = [
+            table.draw(openings.of, np.full(len(quantile), share - 1e-6), chance, quantile) for share in CUT_SHARES
+        ]
+        return [
+            [None if np.isnan(part[n, 0]) else [_rounded(part[n, 0]), float(part[n, 1])] for part in parts]
+            for n in range(len(quantile))
+        ]
+
+    def _reload_landmarks(self, look: "Look", openings: Openings, load: int) -> dict[str, list[float]]:
+        """Give the openings by which a reloaded grid is known again, off by what registration is off; none if it fails.
+
+        The first load is what later ones are compared with.
+        """
+        off_x = off_y = turn = 0.0
+        if load > 1:
+            table = self._models.tables["reload"]
+            own = key("seen again", look.instrument.seed, look.world.slot, load)
+            draws = uniform(own, "draw", np.arange(2))
+            answer = table.draw([look.world.spec.kind], np.zeros(1), draws[:1], draws[1:])[0]
+            if np.isnan(answer[0]):
+                return {}
+            off_x, off_y, turn = answer[1], answer[2], math.radians(answer[3])
+        x = openings.x_um - turn * openings.y_um + off_x
+        y = openings.y_um + turn * openings.x_um + off_y
+        return _named(openings.i, openings.j, look.view.pixels_of(np.stack([x, y], axis=-1)))
+
+    # squares and holes
+
+    def _film(self, look: "Look") -> Sighted:
+        middle = look.middle
+        of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
+        rng = look.instrument.rng("sightings")
+        return {
+            "level": look.level,
+            "opening": self._centre(look, of, rng) if look.level == "square" else None,
+            **self._landmarks(look, of, ice_nm, rng),
+            **self._holes(look, of, ice_nm, rng),
+        }
+
+    def _centre(self, look: "Look", of: str, rng: np.random.Generator) -> list[float] | None:
+        """Give where the middle of the opening in view seems to be: (row, col) and how sure that is."""
+        i, j = look.world.square_at(look.middle[:1], look.middle[1:])
+        true = look.world.centre_of(int(i[0]), int(j[0]))
+        away = float(np.linalg.norm(true - look.middle))
+        answer = _drawn(self._models.tables["centre"], of, away, rng)
+        if answer is None:
+            return None
+        row, col = look.view.pixels_of(true) + look.to_px(answer[1:3])
+        return [_rounded(row), _rounded(col), _rounded(answer[0])]
+
+    def _landmarks(self, look: "Look", of: str, ice_nm: float, rng: np.random.Generator) -> Sighted:
+        """Give the places by which this picture is found in another, and how alike the two seem."""
+        off, alike = np.zeros(2), 1.0
+        if look.level == "hole":
+            answer = _drawn(self._models.tables["picture offset"], of, ice_nm, rng)
+            if answer is None:
+                return {"landmarks": {}}
+            off, alike = answer[1:3], float(answer[0])
+        corners = look.view.corners / LANDMARK_UM
+        low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int)
+        a, b = (part.ravel() for part in np.mgrid[low[0] : high[0] + 1, low[1] : high[1] + 1])
+        places = look.view.pixels_of(np.stack([a, b], axis=-1) * LANDMARK_UM)
+        inside = look.shows(places)
+        marks = _named(a[inside], b[inside], places[inside] + look.to_px(off))
+        return {"landmarks": marks, "alike": _rounded(alike)}
+
+    def _holes(self, look: "Look", of: str, ice_nm: float, rng: np.random.Generator) -> Sighted:
+        """Give the lattice and what seems to stand at its sites."""
+        if look.world.film.hole_um == 0:
+            return {"lattice": None, "holes": [], "reason": NOTHING_SEEN}
+        lattice = _drawn(self._models.tables[f"{look.level} lattice"], of, ice_nm, rng)
+        if lattice is None:
+            return {"lattice": None, "holes": [], "reason": NOTHING_SEEN}
+        seen = conditions.sites_in(look.world, look.view, self._sites)
+        table = self._models.tables[f"{look.level} site"]
+        count = len(seen.of)
+        quantile = _alike(table, float(rng.standard_normal()), rng.standard_normal(count))
+        answers = table.draw(seen.of, seen.ice_nm, rng.random(count), quantile)
+        paths, _ = matter_of(look.instrument)
+        means = np.exp(-seen.ice_nm / paths.ice_nm) * look.unit
+        places = seen.places_px + look.to_px(lattice[1:3])
+        holes = []
+        for n in np.flatnonzero(~np.isnan(answers[:, 0])):
+            score, status, ratio, off_x, off_y = answers[n]
+            row, col = places[n] + look.to_px(np.array([off_x, off_y]))
+            radius = seen.radius_um[n] / look.view.pixel_um
+            holes.append(
+                [f"{seen.a[n]}:{seen.b[n]}", _rounded(row), _rounded(col), _rounded(radius), _rounded(score),
+                 STATUSES[int(status)], _rounded(ratio * means[n])]
+            )  # fmt: skip
+        return {"lattice": look.lattice(float(lattice[0])), "holes": holes, "reason": "" if holes else NOTHING_SEEN}
+
+    # exposures
+
+    def _exposure(
+        self, instrument: Instrument, shot: Shot, preset: Preset, at: datetime, marks: Sequence[Stain]
+    ) -> Seen:
+        rng = instrument.rng("sightings")
+        spot = conditions.spot_of(instrument, shot.preset, at, marks)
+        # The thumbnail is of the field as the preset reads it out, however many places it was worked out at.
+        rows = np.minimum(np.arange(preset.rows_px), spot.thumbnail.shape[0] - 1)
+        cols = np.minimum(np.arange(preset.cols_px), spot.thumbnail.shape[1] - 1)
+        summed = np.float32((preset.pixel_size_a / shot.preset.pixel_size_a) ** 2)
+        electrons = spot.thumbnail[np.ix_(rows, cols)] * summed
+        frames = preset.frames if shot.save_frames else 1
+        each = (electrons + instrument.profile.camera.dark_e_per_px) / frames
+        counts = rng.poisson(np.repeat(each[None], frames, axis=0))
+        pixels = counts.astype(np.int32) if frames > 1 else counts[0].astype(np.int32)
+        answer = _drawn(self._models.tables["verdict"], spot.of, spot.covariate, rng)
+        verdict: Sighted = {"median_counts": _rounded(float(np.median(counts.sum(axis=0)))), "fit": None}
+        if answer is not None:
+            ratio, confidence, error_um, astigmatism_a, counts_ratio, motion = answer.tolist()
+            verdict["median_counts"] = _rounded(verdict["median_counts"] * counts_ratio)
+            verdict["motion_a"] = _rounded(spot.path_a * motion)
+            verdict["fit"] = {
+                "resolution_a": _rounded(ratio * spot.expected_a),
+                "confidence": _rounded(confidence),
+                "defocus_um": _rounded(-(spot.defocus_um + error_um)),
+                "astigmatism_a": _rounded(astigmatism_a),
+            }
+        return Seen(preset, pixels, {"level": preset.level, "verdict": verdict})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One survey image while it is taken; ``unit`` is the counts per pixel with nothing in the beam."""
+
+    instrument: Instrument
+    world: GridWorld
+    view: View
+    unit: float
+    level: str
+
+    @property
+    def middle(self) -> Floats:
+        """The grid's coordinates in the middle of the view."""
+        at = np.array([(self.view.rows - 1) / 2, (self.view.cols - 1) / 2, 1.0])
+        return np.asarray(self.view.to_grid @ at)
+
+    def to_px(self, off_um: Floats) -> Floats:
+        """Bring a difference in the grid's frame to (row, col)."""
+        return np.asarray(np.linalg.solve(self.view.to_grid[:, :2], off_um))
+
+    def shows(self, places_px: Floats) -> NDArray[np.bool_]:
+        """Say which places (n, 2) lie within the picture."""
+        size = np.array([self.view.rows, self.view.cols])
+        return np.asarray(((places_px >= -0.5) & (places_px <= size - 0.5)).all(axis=-1))
+
+    def bars_deg(self) -> float:
+        """Give the direction of the bars from the picture's x axis towards its y axis, 0..90."""
+        row, col = self.to_px(np.array([1.0, 0.0]))
+        return math.degrees(math.atan2(row, col)) % 90.0
+
+    def lattice(self, confidence: float) -> Sighted:
+        """Give the lattice of holes in (row, col)."""
+        film = self.world.film
+        a, b = (self.to_px(film.basis_um[:, n]) for n in (0, 1))
+        # Any site is as good an origin; the one nearest to the middle is in view.
+        steps = np.rint(np.linalg.solve(film.basis_um, self.middle - film.origin_um))
+        origin = self.view.pixels_of(film.origin_um + film.basis_um @ steps)
+        return {
+            "a_px": [_rounded(v) for v in a],
+            "b_px": [_rounded(v) for v in b],
+            "origin_px": [_rounded(v) for v in origin],
+            "confidence": _rounded(confidence),
+        }
+
+
+def _opening(
+    name: str, place: Floats, side_um: float, answer: Floats, cut: list[list[float] | None], look: Look
+) -> Sighted:
+    seen: list[float | str] | None = None
+    if not np.isnan(answer[0]):
+        score, category, mean, area, off_x, off_y = answer
+        row, col = look.to_px(np.array([off_x, off_y]))
+        values = [_rounded(v) for v in (score, mean, area, row, col)]
+        seen = [CATEGORIES[int(category)], *values]
+    cuts = [None if part is None else [CATEGORIES[int(part[1])], part[0]] for part in cut]
+    row, col = place
+    return {
+        "name": name, "row": _rounded(row), "col": _rounded(col),
+        "side": _rounded(side_um / look.view.pixel_um), "whole": seen, "cut": cuts,
+    }  # fmt: skip
+
+
+def _drawn(table: Table, of: str, covariate: float, rng: np.random.Generator) -> Floats | None:
+    chance, quantile = rng.random(2)
+    answer = table.draw([of], np.array([covariate]), np.array([chance]), np.array([quantile]))[0]
+    return None if np.isnan(answer[0]) else np.asarray(answer)
+
+
+def _alike(table: Table, common: float, own: Floats) -> Floats:
+    """Turn standard normal numbers into quantiles that are correlated within one picture."""
+    return np.asarray(ndtr(math.sqrt(table.alike) * common + math.sqrt(1 - table.alike) * own))
+
+
+def _named(i: NDArray[np.int64], j: NDArray[np.int64], places: Floats) -> dict[str, list[float]]:
+    rounded = np.round(places, 5).tolist()
+    return {f"{a}:{b}": place for a, b, place in zip(i.tolist(), j.tolist(), rounded, strict=True)}
+
+
+def _rounded(value: float) -> float:
+    """Keep six digits: more would tell of arithmetic, not of sight."""
+    return float(f"{value:.6g}")
