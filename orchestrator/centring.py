@@ -10,7 +10,7 @@ from ..db import models
 from ..db.journal import Entry
 from ..hardware.errors import DriftTooHigh, FocusFailed, TargetFault
 from ..hardware.records import Acquired, Drift, Focused, ImageShift, StagePosition
-from ..targeting.defocus import focus_point
+from ..targeting.defocus import focus_places
 from ..targeting.frames import apply, compose, invert
 from ..targeting.recentre import correction
 from . import guarding, remaining, worker
@@ -207,50 +207,60 @@ def _focus(night: Night, grid: models.Grid, square: models.Square, group: models
     plan = night.plan.focus
     target_um = group.target_defocus_um if group.target_defocus_um is not None else night.plan.exposure.defocus_min_um
     stage = night.column.position()
-    x_um, y_um = _focus_place(night, grid, square, group, stage)
+    places = _focus_places(night, grid, square, group, stage)
     night.column.use(night.preset("focus"))
-    night.column.shift_image(ImageShift(x_um - stage.x_um, y_um - stage.y_um))
-    focused = Focused(0.0, False)
-    for _ in range(plan.attempts):
-        focused = night.column.autofocus(target_um)
+    said = ""
+    for attempt in range(plan.attempts):
+        # What one place does not show, another may: film beside an opening, thinner ice.
+        x_um, y_um = places[attempt % len(places)]
+        night.column.shift_image(ImageShift(x_um - stage.x_um, y_um - stage.y_um))
+        try:
+            focused = night.column.autofocus(target_um)
+        except FocusFailed as error:
+            said = str(error)
+            continue
         if focused.trusted and abs(focused.defocus_um - target_um) <= plan.tolerance_um:
             night.column.shift_image(ImageShift())
             return focused
+        how = "" if focused.trusted else ", untrusted"
+        said = f"autofocus came to {focused.defocus_um:.2f} µm for {target_um:.2f} µm{how}"
     night.column.shift_image(ImageShift())
     raise FocusFailed(
-        f"group {group.number} of square {square.number}: autofocus came to {focused.defocus_um:.2f} µm for "
-        f"{target_um:.2f} µm{'' if focused.trusted else ', untrusted'}, {plan.attempts} times; the group is left"
+        f"group {group.number} of square {square.number} is left after {plan.attempts} attempts at focusing; the last "
+        f"one: {said}"
     )
 
 
-def _focus_place(
+def _focus_places(
     night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup, stage: StagePosition
-) -> tuple[float, float]:
-    """Give where to focus, in the frame that re-centring found for this group."""
+) -> list[tuple[float, float]]:
+    """Give where to focus, the best place first, in the frame that re-centring found for this group."""
     with night.journal.read() as db:
         holes = remaining.whole_holes(db, square.id)
     off_x, off_y = group.correction_x_um, group.correction_y_um
     group_x, group_y = to_stage(grid, group.stage_x_um, group.stage_y_um)
     centre = (group_x + off_x, group_y + off_y)
-    places = apply(frame_of(grid), holes[:, :2]) if len(holes) else holes[:, :2]
-    near = places[np.linalg.norm(places - [group_x, group_y], axis=1) < NEAR_UM] + [off_x, off_y]
+    known = apply(frame_of(grid), holes[:, :2]) if len(holes) else holes[:, :2]
+    near = known[np.linalg.norm(known - [group_x, group_y], axis=1) < NEAR_UM] + [off_x, off_y]
     lattice = square.lattice or {}
     off_target = night.plan.focus.off_target_um
-    place = focus_point(
+    found = focus_places(
         centre,
         near,
         None if off_target is not None else lattice.get("a_um"),
         None if off_target is not None else lattice.get("b_um"),
         night.preset("focus").beam_diameter_um / 2,
+        night.plan.focus.attempts,
         hole_radius_um=float(holes[:, 2].max(initial=0.0)),
         distance_um=off_target,
     )
     middle_x, middle_y = to_stage(grid, square.stage_x_um, square.stage_y_um)
     middle = (middle_x + square.correction_x_um, middle_y + square.correction_y_um)
-    place = _inward(place, centre, middle)
-    if math.hypot(place[0] - stage.x_um, place[1] - stage.y_um) > night.column.capabilities().image_shift_limit_um:
-        return centre
-    return place
+    limit_um = night.column.capabilities().image_shift_limit_um
+    places = [_inward(found[0], centre, middle), *found[1:]]
+    return [place for place in places if math.hypot(place[0] - stage.x_um, place[1] - stage.y_um) <= limit_um] or [
+        centre
+    ]
 
 
 def _inward(

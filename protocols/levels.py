@@ -147,7 +147,9 @@ class FocusPlan(Part):
     tolerance_um: float = Field(
         default=0.3, gt=0, le=10, description="Largest remaining error of defocus in µm that is accepted."
     )
-    attempts: int = Field(default=2, ge=1, le=10, description="Attempts before the target is given up.")
+    attempts: int = Field(
+        default=3, ge=1, le=10, description="Attempts before the target is given up, each at another place."
+    )
 
 
 class SettlePlan(Part):

@@ -96,6 +96,36 @@ def focus_point(
     return float(place[0]), float(place[1])
 
 
+def focus_places(
+    centre_um: ArrayLike,
+    holes_um: ArrayLike,
+    a_um: Sequence[float] | None,
+    b_um: Sequence[float] | None,
+    beam_radius_um: float,
+    most: int,
+    *,
+    hole_radius_um: float = 0.0,
+    distance_um: float | None = None,
+) -> list[tuple[float, float]]:
+    """Give places to focus one after the other, the best first: where one shows nothing, the next may.
+
+    The first is that of `focus_point`; each further one is the best of those from which no beam reaches into that of an
+    earlier one. Fewer than ``most`` where there are no more. Parameters and errors as there.
+    """
+    found: list[tuple[float, float]] = []
+    taken = as_points(holes_um, "Holes to be exposed")
+    while len(found) < most:
+        place = focus_point(
+            centre_um, taken, a_um, b_um, beam_radius_um, hole_radius_um=hole_radius_um, distance_um=distance_um
+        )
+        if found and min(np.hypot(place[0] - x, place[1] - y) for x, y in found) < 2 * beam_radius_um:
+            break
+        found.append(place)
+        # A place that was used keeps the next one away as a hole does, by the beam instead of the hole's radius.
+        taken = np.vstack([taken, [place]]) if len(taken) else np.array([place])
+    return found
+
+
 def _cell_middles(basis: Points) -> Points:
     """Give the middles of the lattice's cells about a site, on its shorter diagonals, out to some steps."""
     area = abs(np.linalg.det(basis))

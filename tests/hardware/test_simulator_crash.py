@@ -13,7 +13,7 @@ import pytest
 from epicycle.hardware.records import ImageShift, Shot, StagePosition
 from epicycle.hardware.simulator import calls_made, time_reached
 from epicycle.hardware.simulator.evaluation import truth
-from epicycle.hardware.simulator.instrument.instrument import camera
+from epicycle.hardware.simulator.instrument import camera
 from epicycle.hardware.simulator.instrument.memory import read_doses
 from epicycle.protocols.errors import BadInput
 
@@ -95,7 +95,8 @@ from pathlib import Path
 from epicycle.hardware.clock import VirtualClock
 from epicycle.hardware.protocols import Installation
 from epicycle.hardware.records import Shot
-from epicycle.hardware.simulator import camera, connect
+from epicycle.hardware.simulator import connect
+from epicycle.hardware.simulator.instrument import camera
 from epicycle.protocols.cassette import Cassette
 folder = Path(sys.argv[1])
 scope = connect(Installation(options={"camera_scale": 0.0625}, images=folder / "images", memory=folder / "microscope",

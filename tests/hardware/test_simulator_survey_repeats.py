@@ -9,7 +9,7 @@ import pytest
 PICTURE = """
 import hashlib, sys
 import cv2
-from epicycle.hardware.simulator import studio
+from epicycle.hardware.simulator.evaluation import studio
 from epicycle.hardware.simulator.grid.cassette_world import GridSpec
 from epicycle.hardware.simulator.instrument.profile import load_profile
 from epicycle.hardware.simulator.pictures.specimen import Stain

@@ -1,12 +1,14 @@
 """Rolling defocus, where to focus, and offsets inside a hole."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from epicycle.protocols.errors import BadInput
-from epicycle.targeting.defocus import focus_point, rolling_defocus
+from epicycle.targeting.defocus import focus_places, focus_point, rolling_defocus
 from epicycle.targeting.offset import offset_um
 
 
@@ -122,3 +124,21 @@ def test_lengths_below_zero_are_refused() -> None:
     for lengths in ((-1.0, 0.6), (None, -0.6), (None, float("nan"))):
         with pytest.raises(BadInput, match="0 or more"):
             offset_um(lengths[0], lengths[1], "gold", np.random.default_rng(0))
+
+
+def test_places_to_focus_lie_apart_and_begin_with_the_best() -> None:
+    holes = [(2.5 * i, 2.5 * j) for i in range(-3, 4) for j in range(-3, 4)]
+    places = focus_places((0, 0), holes, (2.5, 0), (0, 2.5), 0.7, 4, hole_radius_um=0.6)
+    assert places[0] == focus_point((0, 0), holes, (2.5, 0), (0, 2.5), 0.7, hole_radius_um=0.6)
+    assert len(places) == 4
+    apart = [math.dist(a, b) for n, a in enumerate(places) for b in places[:n]]
+    assert min(apart) >= 1.4
+    assert min(math.dist(place, hole) for place in places for hole in holes) >= 1.3
+
+
+def test_places_without_a_lattice_go_around_the_group_and_end_when_there_are_no_more() -> None:
+    places = np.array(focus_places((5, 5), [(5, 5)], None, None, 0.75, 4, distance_um=3))
+    assert len(places) == 4
+    turns = np.sort(np.arctan2(*(places - 5).T))
+    assert np.diff(turns).min() > 0.7
+    assert len(focus_places((0, 0), [], None, None, 30.0, 5, distance_um=1)) == 1
