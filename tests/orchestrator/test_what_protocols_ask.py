@@ -144,7 +144,9 @@ class Power(BaseException):
 def test_a_crash_right_after_choosing_grids_does_not_lose_the_pass(tmp_path: Path) -> None:
     passes = [{"name": "triage"}, {"name": "collect", "grids": 1, "minimum_usable": 0, "squares_per_grid": 1}]
     thresholds = {"fit_resolution_a": 50.0, "confidence_min": 0.0, "ice_max_nm": 1000.0, "ice_min_nm": 0.0}
-    plan = protocol(passes=passes, thresholds=thresholds)
+    thresholds |= {"astigmatism_max_a": 9e4, "defocus_error_max_um": 20.0, "motion_max_a": 9e3}
+    # A camera large enough that rings can be fitted.
+    plan = protocol({"camera_scale": 0.3}, passes=passes, thresholds=thresholds)
     folder = tmp_path / "n"
 
     def point(name: str) -> None:
