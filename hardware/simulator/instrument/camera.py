@@ -16,7 +16,8 @@ from ....protocols.preset import Preset
 from ...errors import CameraTimeout, DiskFull, TargetFault
 from ...records import SIGHTINGS, Acquired, ImageShift, Shot, StagePosition
 from ..pictures import picture
-from . import stage
+from ..pictures.counting import counted_share
+from . import rhythms, stage
 from .instrument import Instrument
 from .memory import Dose
 from .profile import check_camera
@@ -127,8 +128,20 @@ def _answer(
         mean_counts=float(pixels.sum(dtype=np.int64)) / pixels[0].size if frames > 1 else float(pixels.mean()),
         started_at=begun,
         ended_at=instrument.clock.now(),
-        details={"magnification": preset.magnification, "slot": state.on_stage},
+        details={"magnification": preset.magnification, "slot": state.on_stage, **_response(instrument, preset, begun)},
     )
+
+
+def _response(instrument: Instrument, preset: Preset, at: datetime) -> dict[str, float]:
+    """Say what the camera counts for each electron of an exposure's dose, as gun and camera know it of themselves.
+
+    The gun reads its own current; a counting camera knows how many electrons it takes two for one at this rate.
+    """
+    if preset.level != "exposure":
+        return {}
+    emitted = rhythms.emission(instrument.state, instrument.profile, at)
+    rate = emitted * preset.dose_e_per_a2 * preset.pixel_size_a**2 / preset.exposure_s
+    return {"counts_per_electron": emitted * counted_share(rate, instrument.profile.camera)}
 
 
 def _as_metadata(answer: Acquired) -> dict[str, Any]:
