@@ -11,6 +11,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from small_night import protocol, run_new, run_on
 from epicycle.db.connection import open_reader
 from epicycle.db.folding import disagreements
 from epicycle.hardware.simulator.evaluation import truth
+from epicycle.orchestrator.opening import NightOver
 
 KILLED = 77
 
@@ -104,12 +106,16 @@ def main() -> None:
 
 
 def resume_or_begin(night: Path) -> None:
-    """Go on as a person would: resume, or begin again when the crash came before there was anything to resume."""
+    """Go on as a person would: resume, or begin again when the crash came before there was anything to resume.
+
+    A night that was over when it was killed says so, and that is all there is to do.
+    """
     with sqlite3.connect(night / "night.db") as db:
         tables = {row[0] for row in db.execute("select name from sqlite_master where type = 'table'")}
         sessions = db.execute("select count(*) from session").fetchone()[0] if "session" in tables else 0
     if sessions:
-        run_on(night)
+        with suppress(NightOver):
+            run_on(night)
     else:
         run_new(night, protocol())
 
