@@ -6,6 +6,7 @@ noteworthy event is a line. A view that fails never harms the night: it says so 
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import tzinfo
@@ -29,6 +30,8 @@ from .terminal import VERDICTS, Screen, at, plain
 
 REDRAW_S = 0.5
 """Least time between two redraws."""
+SHARE, LONGEST_S = 0.012, 6.0
+"""How much of one processor a view on a terminal may take, and the longest it stays as it is for that."""
 ROUTINE = frozenset(
     {
         *("moved_on", "atlas_planned", "tile_taken", "atlas_joined", "grid_began", "exchange_began", "height_found"),
@@ -91,18 +94,21 @@ def redraw(
     """Keep the screen up to date until ``done`` is set or the person leaves; the screen is wiped at the end."""
     watcher = Watcher(reader)
     shown: tuple[Glance, str] | None = None
+    pause_s = REDRAW_S
     with (
         letters() if keyboard else nullcontext(done.wait) as pressed,
         Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live,
     ):
         while not done.is_set():
-            letter = pressed(REDRAW_S)
+            letter = pressed(pause_s)
+            began_s = time.thread_time()
             if keyboard is not None and isinstance(letter, str) and letter and keyboard.press(letter):
                 return
             now = watcher.look(), "" if keyboard is None else keyboard.said or legend()
             if now != shown:
                 live.update(Screen(now[0], zone, foot=now[1]), refresh=True)
                 shown = now
+            pause_s = min(max(REDRAW_S, (time.thread_time() - began_s) / SHARE), LONGEST_S)
 
 
 def print_lines(reader: Engine, console: Console, done: threading.Event, zone: tzinfo | None = None) -> None:
