@@ -37,7 +37,7 @@ def export(
 
 
 def label(record: Record, place: Place) -> None:
-    """Say what a square or hole really is, e.g. ``label DB grid 3 square 14 cracked``; training learns from it."""
+    """Say what a square or hole really is, e.g. ``label DB grid 3 square 14 cracked``; exports carry it."""
     from ..db import remarking
     from ..detectors.records import Site, SquareClass
 

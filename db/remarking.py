@@ -1,4 +1,4 @@
-"""What people say of a row: labels (a short word that training reads) and notes (words for the report)."""
+"""What people say of a row: labels (a short word that exports for training carry) and notes (words for the report)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
