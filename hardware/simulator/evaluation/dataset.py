@@ -26,7 +26,7 @@ from ..grid.world import GridWorld
 from ..instrument.instrument import Instrument
 from . import coco
 from .labels import drawn, holes_seen, squares_seen
-from .studio import BEGINNING, aim, photograph, stand_up, world_of
+from .studio import BEGINNING, aim, beyond_um, photograph, stand_up, world_of
 from .truth import TrueSquare, square_of
 from .variety import Choices, Scene, checked, drawn_scene, named
 
@@ -38,6 +38,9 @@ SQUARES, HOLES = 2, 2
 
 BESIDE = 0.15
 """Share of the hole views that are aimed anywhere in the square, bars and all."""
+
+AIMED_WITHIN_UM = 20.0
+"""Tiles are aimed at least so far within the reach of the stage, whose axes are not quite the grid's."""
 
 SETTINGS, INDEX = "dataset.json", "coco.json"
 
@@ -196,7 +199,10 @@ class _Stage:
     def _place(self, path: tuple[int, ...]) -> tuple[float, float]:
         """Choose where an image is taken, in the grid's frame; it depends on the path alone."""
         if not path:
-            return self._scene.centre_um
+            x, y = self._scene.centre_um
+            far = float(beyond_um(self._instrument, np.array([x, y]))) + AIMED_WITHIN_UM
+            nearer = 1.0 - max(0.0, far) / math.hypot(x, y) * math.sqrt(2) if far > 0 else 1.0
+            return x * nearer, y * nearer
         square = self._square(path[0])
         if len(path) == 1:
             shifted = self._rng("square place", path[0]).normal(0, 0.05 * self._world.bars.mesh.pitch_um, 2)
@@ -222,7 +228,10 @@ class _Stage:
         half = min(preset.rows_px, preset.cols_px) * preset.pixel_size_a * 1e-4 / 2
         table, (x, y) = world.squares, self._scene.centre_um
         away = np.maximum(np.abs(table.x_um - x), np.abs(table.y_um - y))
-        near = (away < max(half / math.sqrt(2), world.bars.mesh.pitch_um)) & (np.hypot(table.x_um, table.y_um) < RIM_UM)
+        there = np.hypot(table.x_um, table.y_um) < RIM_UM
+        # Holes are photographed too, up to half a pitch off the square's middle.
+        there &= beyond_um(self._instrument, np.stack([table.x_um, table.y_um], axis=-1)) < -world.bars.mesh.pitch_um
+        near = there & (away < max(half / math.sqrt(2), away[there].min() + 1.0, world.bars.mesh.pitch_um))
         kinds = np.unique(table.kind[near])
         kind = kinds[int(rng.integers(kinds.size))]
         found = np.flatnonzero(near & (table.kind == kind))

@@ -133,6 +133,14 @@ def aim(
     state.focal_um = state.defocus_um - instrument.true_defocus_um(looked, BEGINNING)
 
 
+def beyond_um(instrument: Instrument, places_um: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say how far places (..., 2) of the grid's frame lie beyond the stage's limits, as the grid lies; negative inside."""
+    seating = instrument.seating
+    c, s = math.cos(seating.turn_rad), math.sin(seating.turn_rad)
+    there = places_um @ np.array([[c, -s], [s, c]]).T + [seating.x_um, seating.y_um]
+    return np.asarray(np.abs(there).max(axis=-1) - instrument.profile.stage.limit_um)
+
+
 def photograph(
     instrument: Instrument, preset: Preset, *, save_frames: bool = False, marks: Iterable[Stain] = ()
 ) -> NDArray[Any]:
