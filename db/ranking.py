@@ -23,8 +23,8 @@ COLLECT_ABOVE = 0.5
 CARE_ABOVE = 0.2
 """Shares of usable exposures from which a grid is worth collecting, or worth it with care in the choice of squares."""
 
-SURE_TO_COLLECT = 0.8
-"""How probable it must be that a grid is above `COLLECT_ABOVE` before it is said to be worth collecting."""
+SURE = 0.8
+"""How probable a share above an edge must be before a grid is said to be worth collecting, or worth it with care."""
 
 INTERVAL = 0.9
 
@@ -56,6 +56,7 @@ class Verdict(StrEnum):
 
     COLLECT = "collect"
     CARE = "collect with care"
+    UNSURE = "screen more"
     REMAKE = "remake"
     NO_DATA = "no data"
 
@@ -115,13 +116,14 @@ def posterior(by_square: Sequence[tuple[int, int]]) -> Share:
 def _decided(collect: float, remake: float) -> tuple[Verdict, float]:
     """Decide by the probabilities that a grid is worth collecting, and that it is not even worth it with care.
 
-    Saying "collect" commits a day of microscope time, so it takes more than a coin's toss; the undecided is for care.
+    Saying "collect" commits a day of microscope time, so it takes more than a coin's toss, with care or without: three
+    exposures of one square, none of them usable, are no ground for either.
     """
-    if collect >= SURE_TO_COLLECT:
+    if collect >= SURE:
         return Verdict.COLLECT, collect
     if remake > 0.5:
         return Verdict.REMAKE, remake
-    return Verdict.CARE, 1 - remake
+    return (Verdict.CARE if 1 - remake >= SURE else Verdict.UNSURE), 1 - remake
 
 
 def reasons(grid: GridSummary) -> tuple[str, ...]:

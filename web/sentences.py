@@ -21,7 +21,7 @@ CATEGORIES = {
 }
 """The six classes of squares, in words."""
 
-SYMBOLS = {Verdict.COLLECT: "●", Verdict.CARE: "◐", Verdict.REMAKE: "✕", Verdict.NO_DATA: "○"}
+SYMBOLS = {Verdict.COLLECT: "●", Verdict.CARE: "◐", Verdict.UNSURE: "◌", Verdict.REMAKE: "✕", Verdict.NO_DATA: "○"}
 """The second cue of a verdict, beside its colour."""
 
 RECOVERIES = {
@@ -177,6 +177,7 @@ def what_next(
         return f"slot{'s' if len(numbers) > 1 else ''} {listed(map(str, numbers))}" if numbers else ""
 
     bad = [one for one in ranking if one.verdict is Verdict.REMAKE]
+    unsure = [one for one in ranking if one.verdict is Verdict.UNSURE]
     nothing = [one for one in ranking if one.verdict is Verdict.NO_DATA]
     blank = slots(one for one in nothing if one.grid.status == "screened" and not one.grid.squares)
     unseen = ("waiting", "skipped", "loaded", "loading")
@@ -186,6 +187,12 @@ def what_next(
             slots(one for one in bad if is_open(one)),
             "Expose more on {}",
             "before giving up: too few exposures to tell.",
+        ),
+        (slots(one for one in unsure if is_open(one)), "Expose more on {}:", "too little was seen to tell."),
+        (
+            slots(one for one in unsure if not is_open(one)),
+            "Look at {} by eye:",
+            "too little seen, no good square left.",
         ),
         (blank, "Look at the atlas of {}:", "no square was found there."),
         (slots(one for one in nothing if one.grid.status == "failed"), "Look at {} by hand", "before loading again."),
@@ -294,7 +301,7 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
     first = best_squares(squares)
     like = f"squares like {listed(str(square.number) for square in first)}"
     if is_open(ranked):
-        before = "giving it up" if ranked.verdict is Verdict.REMAKE else "collecting"
+        before = "collecting" if ranked.verdict is Verdict.CARE else "giving it up"
         tell = f"{count(grid.judged, 'exposure')} cannot tell yet"
         return f"Expose more before {before}: {tell}, {count(grid.good_left, 'good square')} left{_try(first)}."
     match ranked.verdict:
@@ -305,6 +312,8 @@ def next_step(ranked: RankedGrid, squares: Sequence[SquareView]) -> str:
             choose = f"in {like} only" if first else "in the best squares only"
             expected = percent(None if ranked.share is None else ranked.share.mean)
             return f"Collect {choose}; expect {expected} of exposures usable."
+        case Verdict.UNSURE:
+            return f"Look at it by eye: {count(grid.judged, 'exposure')} cannot tell, and no good square is left."
         case Verdict.REMAKE:
             return f"Make it again: {remedy(ranked)}."
     match grid.status:
@@ -326,6 +335,8 @@ def is_open(ranked: RankedGrid) -> bool:
         return False
     if ranked.verdict is Verdict.REMAKE:
         return share.probability < LIKELY
+    if ranked.verdict is Verdict.UNSURE:
+        return True
     return ranked.verdict is Verdict.CARE and share.mean >= COLLECT_ABOVE
 
 

@@ -49,6 +49,7 @@ _STATES = {
 VERDICTS = {
     Verdict.COLLECT: ("collect", "green"),
     Verdict.CARE: ("care", "yellow"),
+    Verdict.UNSURE: ("more?", "cyan"),
     Verdict.REMAKE: ("remake", "red"),
     Verdict.NO_DATA: ("no data", "dim"),
 }

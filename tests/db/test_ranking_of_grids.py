@@ -9,7 +9,7 @@ from scipy import stats
 
 from epicycle.db import views
 from epicycle.db.connection import open_reader
-from epicycle.db.ranking import CARE_ABOVE, COLLECT_ABOVE, SURE_TO_COLLECT, Verdict, posterior, ranked
+from epicycle.db.ranking import CARE_ABOVE, COLLECT_ABOVE, SURE, Verdict, posterior, ranked
 
 
 @pytest.fixture
@@ -41,13 +41,22 @@ def test_posterior_is_the_beta_of_the_effective_counts():
     assert share.probability == pytest.approx(beta.sf(CARE_ABOVE))
     sure = posterior([(3, 3)] * 3)
     assert sure.verdict is Verdict.COLLECT
-    assert sure.probability >= SURE_TO_COLLECT
+    assert sure.probability >= SURE
     none = posterior([(9, 0)] * 4)
     assert none.verdict is Verdict.REMAKE
     assert none.probability > 0.8
     assert none.high < COLLECT_ABOVE
     assert posterior([(10, 3)] * 6).verdict is Verdict.CARE
     assert CARE_ABOVE < posterior([(10, 3)] * 6).mean < COLLECT_ABOVE
+
+
+def test_too_little_seen_is_said_and_not_called_worth_collecting():
+    """Three exposures of one square, none usable, are about a coin's toss: neither for collecting nor against it."""
+    few = posterior([(3, 0)])
+    assert few.verdict is Verdict.UNSURE
+    assert few.probability == pytest.approx(stats.beta(1, 3).sf(CARE_ABOVE))
+    assert posterior([(3, 0), (3, 0)]).verdict is Verdict.REMAKE
+    assert posterior([(1, 1)]).verdict is Verdict.CARE
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), min_size=1, max_size=20))
