@@ -134,7 +134,7 @@ def aim(
 
 
 def beyond_um(instrument: Instrument, places_um: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say how far places (..., 2) of the grid's frame lie beyond the stage's limits, as the grid lies; negative inside."""
+    """Say how far places (..., 2) of the grid lie beyond the limits of the stage it lies on; negative inside."""
     seating = instrument.seating
     c, s = math.cos(seating.turn_rad), math.sin(seating.turn_rad)
     there = places_um @ np.array([[c, -s], [s, c]]).T + [seating.x_um, seating.y_um]
