@@ -184,7 +184,7 @@ def test_constant_and_nan(tmp_path):
         refused(path, "holds 1 pixels")
 
 
-@pytest.mark.parametrize(("mode", "word"), [(3, "complex"), (4, "complex"), (101, "mode 101"), (5, "mode 5")])
+@pytest.mark.parametrize(("mode", "word"), [(3, "complex"), (4, "truncated"), (100, "mode 100"), (5, "mode 5")])
 def test_modes_that_are_no_image(tmp_path, mode, word):
     path = tmp_path / "mode.mrc"
     write_mrc(path, noise(), 2.0)
