@@ -39,6 +39,13 @@ def mrc(path: Path, data: np.ndarray) -> Path:
     return path
 
 
+def of_mode(path: Path, whole: Path, mode: int) -> Path:
+    raw = bytearray(whole.read_bytes())
+    raw[12:16] = np.array([mode], "<i4").tobytes()
+    path.write_bytes(raw)
+    return path
+
+
 @pytest.fixture
 def noise() -> np.ndarray:
     return np.random.default_rng(1).normal(100, 10, (64, 64)).astype(np.float32)
@@ -58,7 +65,8 @@ def test_images_that_cannot_be_used(tmp_path: Path, noise: np.ndarray, what: str
         "1×1": mrc(tmp_path / "one.mrc", noise[:1, :1]),
         "constant.mrc": mrc(tmp_path / "constant.mrc", np.full((64, 64), 7, np.int16)),
         "nan.mrc": mrc(tmp_path / "nan.mrc", with_nan),
-        "complex.mrc": mrc(tmp_path / "complex.mrc", noise.astype(np.complex64)),
+        "mode 3": of_mode(tmp_path / "mode.mrc", whole, 3),
+        "mode 7": of_mode(tmp_path / "mode7.mrc", whole, 7),
         "stack.mrc": mrc(tmp_path / "stack.mrc", np.stack([noise, noise])),
     }
     for says, path in cases.items():
