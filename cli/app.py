@@ -11,8 +11,10 @@ from . import doctor, leaving, nights, pictures, steering
 from .detect import detect_app
 from .fit import fit
 from .protocols import protocols_app
+from .serve import serve_detectors
 from .simulate import simulate_app
 from .terminal import errors
+from .train import train_app
 
 # What a command needs is imported in it: looking at a night must not wait for what only running one needs.
 
@@ -37,8 +39,10 @@ app.command()(leaving.note)
 app.command()(doctor.doctor)
 app.add_typer(protocols_app, name="protocols")
 app.add_typer(detect_app, name="detect")
+app.command()(serve_detectors)
 simulate_app.command()(fit)
 app.add_typer(simulate_app, name="simulate")
+app.add_typer(train_app, name="train")
 
 
 def _version(asked: bool) -> None:

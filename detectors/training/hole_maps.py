@@ -1,0 +1,218 @@
+"""What the hole-marking network learns: centres, discs and radii of holes in parts of labelled images.
+
+Images are kept standardised and no finer than the network wants them. A part whose holes are much too large or much too
+small for the working scale has none to be marked, so that the maps themselves tell whether the scale is right.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ...protocols.errors import BadInput
+from ..film import binned, view_of
+from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps
+from ..regions import Points
+from .calibration import platt
+from .labelled import LabelledImage
+from .loop import Batch
+from .randomised import drawn, spoilt
+
+SIDE_PX = 160
+_KEPT_RADIUS = 17.0
+_LEAST_RADIUS = 2.5
+_JITTER = 0.36
+_OFF_SCALE, _OFF_LEAST, _OFF_MOST = 0.12, math.log(1.9), math.log(3.2)
+_HEAT = 0.22
+_UNSURE = ("cut",)
+_MARKED = 0.5
+_EMPTY_SHARE = 0.12
+_LEAST_SIDE = 96
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An image as it is kept: `sure` says of which holes (n, 2), `radii` (n,) px, the marking is to be learnt."""
+
+    pixels: NDArray[np.float16]
+    places: Points
+    radii: NDArray[np.float64]
+    sure: NDArray[np.bool_]
+
+
+class HoleMapTask:
+    """Learns from some images, is judged by others; see `loop.Task`."""
+
+    architecture = ARCHITECTURE
+
+    def __init__(self, learnt: Sequence[LabelledImage], judged: Sequence[LabelledImage]) -> None:
+        """Read and keep all images.
+
+        Raises
+        ------
+        BadInput
+            No image has a hole that is large enough.
+        """
+        self._learnt = [source for image in learnt if (source := _kept(image)) is not None]
+        self._judged = [source for image in judged if (source := _kept(image)) is not None]
+        self._holed = [source for source in self._learnt if source.sure.any()]
+        self._bare = [source for source in self._learnt if len(source.places) == 0]
+        if not self._holed or not any(source.sure.any() for source in self._judged):
+            raise BadInput("the labelled images show no holes to learn from, or none is left to be judged by")
+
+    def network(self) -> nn.Module:
+        """Make the network."""
+        return HoleMaps()
+
+    def draw(self, rng: np.random.Generator, size: int) -> Batch:
+        """Draw parts of images and what is in them: (n, 1, side, side), targets and weights (n, 3, …)."""
+        parts = [self._part(rng) for _ in range(size)]
+        return tuple(torch.from_numpy(np.stack(arrays)) for arrays in zip(*parts, strict=True))
+
+    def _part(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        bare = self._bare and rng.random() < _EMPTY_SHARE
+        sources = self._bare if bare else self._holed
+        return part_of(sources[int(rng.integers(len(sources)))], rng)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy of centres and discs, smooth distance of radii."""
+        images, target, weight = batch
+        maps = network(images)
+        heat = functional.binary_cross_entropy_with_logits(maps[:, 0], target[:, 0], reduction="none")
+        heat = (heat * weight[:, 0] * (1 + 6 * target[:, 0])).mean()
+        disc = functional.binary_cross_entropy_with_logits(maps[:, 1], target[:, 1], reduction="none")
+        disc = (disc * weight[:, 1]).mean()
+        radius = functional.smooth_l1_loss(maps[:, 2], target[:, 2], reduction="none", beta=0.1)
+        radius = (radius * weight[:, 2]).sum() / weight[:, 2].sum().clamp(min=1.0)
+        answer: Tensor = 5 * heat + disc + 0.5 * radius
+        return answer
+
+    def settle(self, network: nn.Module) -> None:
+        """Calibrate the logit of a centre, by parts of the images held out, to how often a hole stands there."""
+        assert isinstance(network, HoleMaps)
+        with torch.inference_mode():
+            logits, truth, _ = self._tops(network, seed=1)
+        a, b = platt(logits, truth)
+        network.calibration.copy_(torch.tensor([a, b]))
+
+    def metrics(self, network: nn.Module) -> Mapping[str, float]:
+        """Recall and precision of centres at the calibrated half, error of radii, calibration, on parts held out."""
+        assert isinstance(network, HoleMaps)
+        with torch.inference_mode():
+            logits, truth, counted = self._tops(network, seed=2)
+        a, b = (float(value) for value in network.calibration)
+        sure = a * logits + b > 0
+        hits = float((sure & truth).sum())
+        return {
+            "recall": hits / max(counted[0], 1),
+            "precision": hits / max(float(sure.sum()), 1.0),
+            "radius error": counted[1],
+            "loss": counted[2],
+        }
+
+    def _tops(
+        self, network: HoleMaps, seed: int, parts: int = 96
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
+        """Give logits of local tops of the map, whether a hole is there; (holes in all, error of radii, loss)."""
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 77])))
+        logits, truth, holes, errors, losses = [], [], 0, [], []
+        device = next(network.parameters()).device
+        for _ in range(parts):
+            source = self._judged[int(rng.integers(len(self._judged)))]
+            batch = tuple(torch.from_numpy(array)[None].to(device) for array in part_of(source, rng))
+            maps = network(batch[0])
+            losses.append(float(self.loss(network, batch)))
+            heat, centre, known = maps[0, 0].cpu().numpy(), batch[1][0, 0].cpu().numpy(), batch[2][0, 0].cpu().numpy()
+            rows, cols = tops(heat, 3)
+            kept = known[rows, cols] > 0
+            logits.append(heat[rows, cols][kept])
+            truth.append(centre[rows, cols][kept] > _MARKED)
+            true = tops(np.where(known > 0, centre, 0.0), 3, least=0.9)
+            holes += len(true[0])
+            errors += np.abs(maps[0, 2].cpu().numpy() - batch[1][0, 2].cpu().numpy())[true].tolist()
+        error = float(np.median(errors)) if errors else math.nan
+        return (
+            np.concatenate(logits).astype(np.float64), np.concatenate(truth), (holes, error, float(np.mean(losses)))
+        )  # fmt: skip
+
+
+def tops(heat: NDArray[np.float32], reach: int, least: float = -6.0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give rows and columns of the places that are highest within `reach` px and above `least`."""
+    around = cv2.dilate(heat, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    rows, cols = np.nonzero((heat >= around) & (heat > least))
+    return rows.astype(np.intp), cols.astype(np.intp)
+
+
+def _kept(image: LabelledImage) -> _Source | None:
+    """Read an image, standardise it as the finder does, and shrink it to what the network can use."""
+    view = view_of(image.pixels())
+    if view is None:
+        return None
+    pixels, step = view.pixels, view.step
+    places = np.array([(hole.row_px, hole.col_px) for hole in image.holes]).reshape(-1, 2)
+    radii = np.array([hole.radius_px for hole in image.holes])
+    sure = np.array([hole.visible and hole.category not in _UNSURE for hole in image.holes], np.bool_)
+    usual = float(np.median(radii)) / step if len(radii) else 2 * _KEPT_RADIUS
+    if usual < _LEAST_RADIUS:
+        return None
+    shrunk = max(1, int(usual / _KEPT_RADIUS * 1.5))
+    pixels, step = binned(pixels, shrunk), step * shrunk
+    if min(pixels.shape) < _LEAST_SIDE:
+        return None
+    return _Source(pixels.astype(np.float16), (places - (step - 1) / 2) / step, radii / step, sure)
+
+
+def part_of(source: _Source, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+    """Draw one part: image (1, side, side), target and weight (3, side / 2, side / 2)."""
+    rows, cols = source.pixels.shape
+    middle = rng.uniform(0, [rows, cols])
+    known = len(source.places) > 0
+    if known and rng.random() < 0.75:
+        middle = source.places[int(rng.integers(len(source.places)))] + rng.normal(0, WORKING_RADIUS_PX, 2)
+    middle = np.clip(middle, 0, [rows - 1, cols - 1])
+    off_scale = known and rng.random() < _OFF_SCALE
+    size = rng.uniform(-_JITTER, _JITTER)
+    if off_scale:
+        size = float(rng.uniform(_OFF_LEAST, _OFF_MOST)) * (1 if rng.random() < 0.5 else -1)
+    usual = float(np.median(source.radii)) if known else math.exp(rng.uniform(math.log(4), math.log(34)))
+    scale = usual / (WORKING_RADIUS_PX * math.exp(size))
+    how = drawn(rng, scale, middle, SIDE_PX)
+    pixels = source.pixels.astype(np.float32)
+    if scale > 1.3:
+        pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 * scale), np.float32)
+    image = spoilt(rng, how.cut(pixels, SIDE_PX))
+    target, weight = _wanted(source, how.source(SIDE_PX // STRIDE, SIDE_PX // STRIDE, STRIDE), scale)
+    if off_scale:
+        target[:] = 0.0
+        weight[2] = 0.0
+    return image[None], target, weight
+
+
+def _wanted(source: _Source, places: Points, scale: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw the maps that the network should answer at these places of the source, and where they count."""
+    shape = places.shape[:2]
+    target, weight = np.zeros((3, *shape), np.float32), np.ones((3, *shape), np.float32)
+    weight[2] = 0.0
+    rows, cols = source.pixels.shape
+    inside = ((places > -0.5) & (places < np.array([rows, cols]) - 0.5)).all(-1)
+    weight[:2] *= inside
+    low, high = places.min((0, 1)), places.max((0, 1))
+    for place, radius, sure in zip(source.places, source.radii, source.sure, strict=True):
+        if (place < low - radius).any() or (place > high + radius).any():
+            continue
+        away = np.hypot(places[..., 0] - place[0], places[..., 1] - place[1]) / radius
+        disc = away < 1.0
+        if sure:
+            target[0] = np.maximum(target[0], np.exp(-0.5 * (away / _HEAT) ** 2))
+            target[1][disc] = 1.0
+            target[2][disc] = math.log(radius / scale / WORKING_RADIUS_PX)
+            weight[2][disc & inside] = 1.0
+        else:
+            weight[:2, away < 1.15] = 0.0
+    return target, weight
