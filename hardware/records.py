@@ -124,10 +124,15 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Focused:
-    """Outcome of an autofocus: the defocus measured after it (underfocus negative) and whether it can be trusted."""
+    """Outcome of an autofocus: the defocus measured after it (underfocus negative) and whether it can be trusted.
+
+    ``lens_um`` is the height that the lens is focused on when the defocus set is zero, up the beam from where it is with
+    nothing added, as the change of its excitation tells; None when the instrument cannot say.
+    """
 
     defocus_um: float
     trusted: bool
+    lens_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

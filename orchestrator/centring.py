@@ -1,4 +1,4 @@
-"""Bring a group of holes to the axis, focus beside it, let it come to rest."""
+"""Bring a group of holes to the axis and let it come to rest; `focusing` focuses it."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,11 @@ from sqlalchemy import func, select
 
 from ..db import models
 from ..db.journal import Entry
-from ..hardware.errors import DriftTooHigh, FocusFailed, TargetFault
-from ..hardware.records import Acquired, Drift, Focused, ImageShift, StagePosition
-from ..targeting.defocus import focus_places
+from ..hardware.errors import DriftTooHigh, TargetFault
+from ..hardware.records import Acquired, Drift, StagePosition
 from ..targeting.frames import apply, compose, invert
 from ..targeting.recentre import correction
-from . import guarding, remaining, worker
+from . import focusing, guarding, remaining, worker
 from .flow import Phase
 from .night import Night
 from .shooting import frame_of, keep, look_again, look_at, survey, to_stage
@@ -25,9 +24,6 @@ MOVE_AGAIN_UM = 1.0
 
 GLANCE_S = 0.3
 """How long a look at one hole-level image takes, on a virtual clock; about what one core takes."""
-
-NEAR_UM = 15.0
-"""Holes farther from a group than any image shift reaches do not matter to where it is focused."""
 
 SURE_OF_PICTURE = 0.4
 """Correlation from which a view found in its square's image is believed."""
@@ -48,7 +44,7 @@ def centre_group(night: Night) -> Move:
     if group.status not in ("chosen", "centred"):
         return Phase.NEXT_GROUP, "the next group"
     guarding.check(night)
-    guarding.refine_zero_loss(night)
+    guarding.refine_zero_loss(night, before_long_move=False)
     key = f"grid {grid.slot} square {square.number} group {group.number}"
     night.journal.step(
         f"{key} centre",
@@ -60,14 +56,7 @@ def centre_group(night: Night) -> Move:
     stand_at_group(night, grid, square)
     group = night.group()
     _demand_seen(night, square, group)
-    if _to_be_focused(night, square, group):
-        night.journal.step(
-            f"{key} focus",
-            "focus",
-            lambda _: _focus(night, grid, square, group),
-            lambda entry, focused: _record_focus(entry, group, focused),
-            grid_id=grid.id,
-        )
+    focusing.focus_for_group(night, grid, square, group, key)
     if night.plan.settle.drift_limit_a_per_s > 0:
         night.journal.step(
             f"{key} settle",
@@ -184,99 +173,6 @@ def _record_centred(night: Night, entry: Entry, group: models.BisGroup, centred:
     how = f"{centred.matched} holes" if centred.matched > 1 else "the picture" if centred.matched else "nothing seen"
     text = f"group {row.number} centred, off by {off_um:.2f} µm by {how}"
     entry.say("group_centred", text, group_id=row.id, images=ids, matched=centred.matched)
-
-
-def _to_be_focused(night: Night, square: models.Square, group: models.BisGroup) -> bool:
-    """Whether to focus here: always, or once on each square, as the protocol says."""
-    plan = night.plan.focus
-    if not plan.on:
-        return False
-    if plan.every == "group" or group.focus_um is not None:
-        return True
-    with night.journal.read() as db:
-        focused = db.scalar(
-            select(func.count())
-            .select_from(models.BisGroup)
-            .where(models.BisGroup.square_id == square.id, models.BisGroup.focus_um.is_not(None))
-        )
-    return not focused
-
-
-def _focus(night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup) -> Focused:
-    """Focus off target, beam clear of every hole to be exposed, as often as the protocol allows."""
-    plan = night.plan.focus
-    target_um = group.target_defocus_um if group.target_defocus_um is not None else night.plan.exposure.defocus_min_um
-    stage = night.column.position()
-    places = _focus_places(night, grid, square, group, stage)
-    night.column.use(night.preset("focus"))
-    said = ""
-    for attempt in range(plan.attempts):
-        # What one place does not show, another may: film beside an opening, thinner ice.
-        x_um, y_um = places[attempt % len(places)]
-        night.column.shift_image(ImageShift(x_um - stage.x_um, y_um - stage.y_um))
-        try:
-            focused = night.column.autofocus(target_um)
-        except FocusFailed as error:
-            said = str(error)
-            continue
-        if focused.trusted and abs(focused.defocus_um - target_um) <= plan.tolerance_um:
-            night.column.shift_image(ImageShift())
-            return focused
-        how = "" if focused.trusted else ", untrusted"
-        said = f"autofocus came to {focused.defocus_um:.2f} µm for {target_um:.2f} µm{how}"
-    night.column.shift_image(ImageShift())
-    raise FocusFailed(
-        f"group {group.number} of square {square.number} is left after {plan.attempts} attempts at focusing; the last "
-        f"one: {said}"
-    )
-
-
-def _focus_places(
-    night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup, stage: StagePosition
-) -> list[tuple[float, float]]:
-    """Give where to focus, the best place first, in the frame that re-centring found for this group."""
-    with night.journal.read() as db:
-        holes = remaining.whole_holes(db, square.id)
-    off_x, off_y = group.correction_x_um, group.correction_y_um
-    group_x, group_y = to_stage(grid, group.stage_x_um, group.stage_y_um)
-    centre = (group_x + off_x, group_y + off_y)
-    known = apply(frame_of(grid), holes[:, :2]) if len(holes) else holes[:, :2]
-    near = known[np.linalg.norm(known - [group_x, group_y], axis=1) < NEAR_UM] + [off_x, off_y]
-    lattice = square.lattice or {}
-    off_target = night.plan.focus.off_target_um
-    found = focus_places(
-        centre,
-        near,
-        None if off_target is not None else lattice.get("a_um"),
-        None if off_target is not None else lattice.get("b_um"),
-        night.preset("focus").beam_diameter_um / 2,
-        night.plan.focus.attempts,
-        hole_radius_um=float(holes[:, 2].max(initial=0.0)),
-        distance_um=off_target,
-    )
-    middle_x, middle_y = to_stage(grid, square.stage_x_um, square.stage_y_um)
-    middle = (middle_x + square.correction_x_um, middle_y + square.correction_y_um)
-    limit_um = night.column.capabilities().image_shift_limit_um
-    places = [_inward(found[0], centre, middle), *found[1:]]
-    return [place for place in places if math.hypot(place[0] - stage.x_um, place[1] - stage.y_um) <= limit_um] or [
-        centre
-    ]
-
-
-def _inward(
-    place: tuple[float, float], centre: tuple[float, float], middle: tuple[float, float]
-) -> tuple[float, float]:
-    """Of the place and its mirror image across the group, give the one nearer to the square's middle, away from bars.
-
-    A lattice looks the same from both sides of a hole, so what is clear of holes here is clear of holes there.
-    """
-    mirrored = (2 * centre[0] - place[0], 2 * centre[1] - place[1])
-    return min(place, mirrored, key=lambda p: math.hypot(p[0] - middle[0], p[1] - middle[1]))
-
-
-def _record_focus(entry: Entry, group: models.BisGroup, focused: Focused) -> None:
-    entry.db.get_one(models.BisGroup, group.id).focus_um = focused.defocus_um
-    entry.say("focused", f"group {group.number} focused to {focused.defocus_um:.2f} µm", group_id=group.id)
 
 
 def _settle(night: Night) -> Drift:

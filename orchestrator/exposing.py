@@ -13,7 +13,7 @@ from ..db.journal import LOST, Entry, Lost
 from ..hardware.errors import BeamLost, TargetFault
 from ..hardware.records import Acquired, ImageShift, Shot
 from ..targeting.offset import offset_um
-from . import commands, guarding, judging, remaining
+from . import commands, focusing, guarding, judging, remaining
 from .centring import stand_at_group
 from .flow import Phase
 from .giving_up import expose_key
@@ -146,7 +146,8 @@ def _intend(night: Night, entry: Entry, grid: models.Grid, group: models.BisGrou
         )
     )
     entry.say("exposure_intended", f"exposure {number}: hole {hole.number}", hole_id=hole.id)
-    return {"x_um": x_um, "y_um": y_um, "target_defocus_um": target_um}
+    set_um = focusing.defocus_to_set(night, entry.db, grid, group, (hole_x + dx, hole_y + dy))
+    return {"x_um": x_um, "y_um": y_um, "target_defocus_um": target_um, "set_defocus_um": set_um}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,8 @@ def _shoot(night: Night, name: str, intent: Mapping[str, Any]) -> Exposed:
         )
     night.column.use(preset)
     night.column.shift_image(shift)
-    tilt_um = shift.y_um * math.tan(math.radians(night.plan.exposure.tilt_deg))
-    night.column.set_defocus(intent["target_defocus_um"] - tilt_um)
+    set_um = intent.get("set_defocus_um", intent["target_defocus_um"])
+    night.column.set_defocus(set_um + focusing.beside_um(night, shift))
     return Exposed(night.column.acquire(Shot(preset, night.plan.exposure.save_frames), name), shift)
 
 

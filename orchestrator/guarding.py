@@ -1,6 +1,7 @@
 """What stands between the sample and a bad moment: valve, vacuum, beam, dewars, deadlines, and the words on a fault."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import select
 
@@ -9,6 +10,7 @@ from ..db.journal import Entry
 from ..hardware.errors import BeamLost, DiskFull, HardwareError, Refilling, VacuumLost, ValveClosed
 from ..hardware.records import ScopeStatus, Vacuum
 from ..protocols.errors import EpicycleError
+from ..targeting.upkeep import due_before_it_begins, due_by_interval, expected_s
 from .flow import RunStatus
 from .halting import Halt
 from .night import Night
@@ -90,8 +92,18 @@ def _wait_for_pump(night: Night) -> ScopeStatus:
     return status
 
 
-def refine_zero_loss(night: Night, *, at_once: bool = False) -> None:
-    """Centre the zero-loss peak when its interval has passed, or at once."""
+def keep_up(night: Night) -> None:
+    """Before the long move to a square: what would come due on it is done now, while nothing drifts that is needed."""
+    refine_zero_loss(night, before_long_move=True)
+    if not night.protocol.dewars.fill_before_squares:
+        return
+    status = night.column.status()
+    if due_before_it_begins(status.refill_due_s, _next_long_move_s(night)):
+        wait_for_refill(night)
+
+
+def refine_zero_loss(night: Night, *, before_long_move: bool = False, at_once: bool = False) -> None:
+    """Centre the zero-loss peak when its interval has passed, best before a long move; or at once."""
     hours = night.protocol.zero_loss_interval_h
     if hours <= 0 and not at_once:
         return
@@ -100,7 +112,10 @@ def refine_zero_loss(night: Night, *, at_once: bool = False) -> None:
             select(models.Step.ended_at).where(models.Step.kind == "zero loss", models.Step.status == "done")
         ).all()
     last = max((end for end in ends if end is not None), default=None)
-    if not at_once and last is not None and night.clock.now() - last < timedelta(hours=hours):
+    since_s = None if last is None else (night.clock.now() - last).total_seconds()
+    if not at_once and not due_by_interval(
+        since_s, 3600 * hours, before_long_move=before_long_move, next_long_move_s=_next_long_move_s(night)
+    ):
         return
     night.journal.step(
         f"zero loss {len(ends) + 1}",
@@ -109,6 +124,19 @@ def refine_zero_loss(night: Night, *, at_once: bool = False) -> None:
         lambda entry, _: _said(entry, "zero_loss_refined", "zero-loss peak centred"),
         grid_id=night.me.grid_id,
     )
+
+
+def _next_long_move_s(night: Night) -> float | None:
+    """How long the stage will stay about one square, from the squares of the grid at hand and else of the night."""
+    with night.journal.read() as db:
+        began = db.execute(
+            select(models.Event.grid_id, models.Event.at)
+            .where(models.Event.kind.in_(("square_began", "grid_left")))
+            .order_by(models.Event.id)
+        ).all()
+    lasted = [(grid, (end - at).total_seconds()) for (grid, at), (to, end) in pairwise(began) if to == grid]
+    here = [seconds for grid, seconds in lasted if grid == night.me.grid_id]
+    return expected_s(here or [seconds for _, seconds in lasted])
 
 
 def _said(entry: Entry, kind: str, text: str) -> None:

@@ -66,6 +66,16 @@ def whole_holes(db: OrmSession, square_id: int) -> NDArray[np.float64]:
     return np.array([tuple(row) for row in rows], np.float64).reshape(-1, 3)
 
 
+def targets(db: OrmSession, square_id: int) -> NDArray[np.float64]:
+    """Give (x, y, radius) in µm of the holes of a square that are still to be exposed, (n, 3), in order."""
+    rows = db.execute(
+        select(models.Hole.stage_x_um, models.Hole.stage_y_um, models.Hole.radius_um)
+        .where(models.Hole.square_id == square_id, models.Hole.status == "chosen")
+        .order_by(models.Hole.number)
+    ).all()
+    return np.array([tuple(row) for row in rows], np.float64).reshape(-1, 3)
+
+
 def heights_of(db: OrmSession, grid_id: int) -> Sequence[float]:
     """Give the heights in µm that were found on the squares of a grid."""
     return [

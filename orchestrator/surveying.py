@@ -39,6 +39,8 @@ def survey_square(night: Night) -> Move:
         return Phase.NEXT_SQUARE, "the next square"
     guarding.check(night)
     key = f"grid {grid.slot} square {square.number}"
+    if night.journal.step_status(f"{key} height") != "done":
+        guarding.keep_up(night)
     night.journal.step(
         f"{key} height",
         "height",

@@ -134,8 +134,16 @@ class FocusPlan(Part):
     """Autofocus beside the target."""
 
     on: bool = Field(default=True, description="Whether to focus at all before exposures.")
-    every: Literal["group", "square"] = Field(
-        default="group", description="Before every hole or group of holes, or once on each square."
+    every: Literal["group", "plane", "square"] = Field(
+        default="group",
+        description="Before every hole or group of holes; only before those whose height the plane through the heights "
+        "measured on their square does not tell to within tolerance_um; or once on each square.",
+    )
+    again_after_min: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="With every plane, focus anyway when the last focusing was so many minutes ago.",
     )
     off_target_um: float | None = Field(
         default=None,

@@ -135,6 +135,11 @@ class DewarPlan(Part):
         le=600,
         description="Between grids, fill at once if a fill would be due within so many minutes.",
     )
+    fill_before_squares: bool = Field(
+        default=True,
+        description="Whether to fill before going to a square if a fill would come due while it is being worked on, as "
+        "long as the squares before it took.",
+    )
 
 
 class LoaderPlan(Part):

@@ -62,7 +62,7 @@ def autofocus(instrument: Instrument, target_um: float) -> Focused:
     state.focal_um += working_um - _demanded(_look(instrument, signal, fine, 2), "autofocus").defocus_um
     checked = _demanded(_look(instrument, signal, fine, 3), "autofocus")
     state.defocus_um = target_um
-    return Focused(checked.defocus_um - working_um + target_um, checked.clear >= SURE)
+    return Focused(checked.defocus_um - working_um + target_um, checked.clear >= SURE, state.focal_um)
 
 
 def settle(instrument: Instrument, below_a_per_s: float, timeout_s: float) -> Drift:

@@ -43,7 +43,7 @@ def autofocus(instrument: Instrument, target_um: float) -> Focused:
     error_um, read_off_um, trusted = answer.tolist()
     state.focal_um = height + error_um
     state.defocus_um = target_um
-    return Focused(target_um + read_off_um, trusted > 0.5)
+    return Focused(target_um + read_off_um, trusted > 0.5, state.focal_um)
 
 
 def _answer(instrument: Instrument, table: Literal["height", "autofocus"]) -> Floats | None:

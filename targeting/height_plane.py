@@ -1,0 +1,166 @@
+"""The plane through heights measured in a square: what it tells of a place nobody has focused at, and how surely.
+
+Least squares, after single wild values are left out by their studentised residuals. How far measured heights scatter
+about such planes is told better by all squares of a night together than by the few values of one, so it is pooled.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from ..protocols.errors import BadInput
+from .points import Points, as_point, as_points
+
+SURE = 0.95
+"""Probability of the range within which a place is predicted."""
+
+_WILD = 0.01
+"""A value as far off as this would be, by chance, among all, is left out."""
+
+_FEWEST_TO_DOUBT = 6
+_WILD_SHARE = 0.25
+_FLAT = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Standard deviation of measured heights about their plane, µm, and the degrees of freedom it is known from."""
+
+    sd_um: float
+    freedom: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A plane through measured heights.
+
+    Attributes
+    ----------
+    middle_um
+        Middle of the places, (x, y).
+    height_um
+        Height at the middle.
+    slopes
+        Rise along x and y, µm per µm.
+    scatter
+        Of the heights about the plane; no freedom with three places.
+    used
+        How many heights it goes through, wild ones left out.
+    """
+
+    middle_um: tuple[float, float]
+    height_um: float
+    slopes: tuple[float, float]
+    scatter: Scatter
+    used: int
+    _spread: NDArray[np.float64]
+
+    def height_at(self, place_um: ArrayLike) -> float:
+        """Give the plane's height at a place (x, y), µm."""
+        return self.height_um + float((as_point(place_um, "The place") - self.middle_um) @ self.slopes)
+
+    def leverage_at(self, place_um: ArrayLike) -> float:
+        """Give the variance of the plane's height at a place, as a multiple of that of one measured height."""
+        away = as_point(place_um, "The place") - self.middle_um
+        return 1.0 / self.used + float(away @ self._spread @ away)
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """The height of a place as a plane tells it, µm; it is so by `SURE` to within ``error_um``."""
+
+    height_um: float
+    error_um: float
+
+
+def fit_plane(places_um: ArrayLike, heights_um: ArrayLike) -> Plane | None:
+    """Lay a plane through heights (n,) measured at places (n, 2), µm; None below three places or with all on one line.
+
+    Raises
+    ------
+    BadInput
+        Places that are no finite pairs, or not as many finite heights.
+    """
+    places = as_points(places_um, "Places of measured heights")
+    heights = np.asarray(heights_um, dtype=np.float64).reshape(-1)
+    if heights.shape != (len(places),) or not np.isfinite(heights).all():
+        raise BadInput(f"{len(places)} places need as many measured heights, all finite.")
+    most = int(_WILD_SHARE * len(places)) if len(places) >= _FEWEST_TO_DOUBT else 0
+    for _ in range(most):
+        wild = _wildest(places, heights)
+        if wild is None:
+            break
+        places, heights = np.delete(places, wild, axis=0), np.delete(heights, wild)
+    return _fitted(places, heights)
+
+
+def pooled(planes: Sequence[Plane]) -> Scatter:
+    """Give the scatter about several planes together."""
+    freedom = sum(plane.scatter.freedom for plane in planes)
+    squares = sum(plane.scatter.freedom * plane.scatter.sd_um**2 for plane in planes)
+    return Scatter(float(np.sqrt(squares / freedom)) if freedom else 0.0, freedom)
+
+
+def predicted(plane: Plane, elsewhere: Scatter, place_um: ArrayLike) -> Predicted | None:
+    """Tell the height of a place; None while nothing is known of how heights scatter.
+
+    Parameters
+    ----------
+    elsewhere
+        Scatter about planes of other squares. A square that scatters more than these, by what chance allows, is
+        believed alone.
+    place_um
+        (x, y).
+    """
+    own = plane.scatter
+    both = (
+        Scatter(
+            float(np.sqrt((own.freedom * own.sd_um**2 + elsewhere.freedom * elsewhere.sd_um**2) / max(total, 1))), total
+        )
+        if (total := own.freedom + elsewhere.freedom)
+        else Scatter(0.0, 0)
+    )
+    if own.freedom and elsewhere.freedom and own.sd_um > elsewhere.sd_um:
+        limit = float(stats.f.ppf(SURE, own.freedom, elsewhere.freedom))
+        both = own if own.sd_um**2 > limit * elsewhere.sd_um**2 else both
+    if not both.freedom:
+        return None
+    sure = float(stats.t.ppf((1 + SURE) / 2, both.freedom))
+    error_um = sure * both.sd_um * float(np.sqrt(1.0 + plane.leverage_at(place_um)))
+    return Predicted(plane.height_at(place_um), error_um)
+
+
+def _fitted(places: Points, heights: NDArray[np.float64]) -> Plane | None:
+    if len(places) < 3:
+        return None
+    middle = places.mean(axis=0)
+    away = places - middle
+    widths = np.linalg.svd(away, compute_uv=False)
+    if widths[-1] <= _FLAT * widths[0] or widths[0] == 0:
+        return None
+    spread = np.linalg.inv(away.T @ away)
+    slopes = spread @ away.T @ (heights - heights.mean())
+    left = heights - heights.mean() - away @ slopes
+    freedom = len(places) - 3
+    sd_um = float(np.sqrt((left**2).sum() / freedom)) if freedom else 0.0
+    x_um, y_um = middle.tolist()
+    along_x, along_y = slopes.tolist()
+    return Plane((x_um, y_um), float(heights.mean()), (along_x, along_y), Scatter(sd_um, freedom), len(places), spread)
+
+
+def _wildest(places: Points, heights: NDArray[np.float64]) -> int | None:
+    """Give the height farthest off the plane through all others, if it is farther than chance would have it."""
+    plane = _fitted(places, heights)
+    if plane is None or plane.scatter.freedom < 2 or plane.scatter.sd_um == 0.0:
+        return None
+    left = heights - [plane.height_at(place) for place in places]
+    free = 1.0 - np.array([plane.leverage_at(place) for place in places])
+    freedom = plane.scatter.freedom
+    without = (freedom * plane.scatter.sd_um**2 - left**2 / np.maximum(free, _FLAT)) / (freedom - 1)
+    studentised = np.abs(left) / np.sqrt(np.maximum(without * free, _FLAT**2))
+    wild = int(np.argmax(studentised))
+    limit = float(stats.t.ppf(1 - _WILD / (2 * len(places)), freedom - 1))
+    return wild if studentised[wild] > limit else None
