@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..hardware.records import Image
 from .mixture import two_levels
 from .regions import Mask, smoothed
-from .squares import finite
+from .working_size import finite
 
 _WORKING_PX = 512
 _LEAST_PART = 0.04

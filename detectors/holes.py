@@ -21,7 +21,8 @@ from .lattice import kind_of, pitch_of, sites_within
 from .placing import placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Scene
-from .squares import finite
+from .stages import counted, stage
+from .working_size import finite
 
 _LEAST_PX = 48
 _SURE = 0.6
@@ -59,13 +60,19 @@ class LatticeHoles:
             return _none(image, f"the image is smaller than {_LEAST_PX} px, too small to hold a lattice of holes")
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
-        view = view_of(pixels, without_tears=True)
+        with stage("film") as say:
+            view = view_of(pixels, without_tears=True)
+            say("of one value" if view is None else f"{view.film.mean():.0%} of the view, looked at 1:{view.step:g}")
         if view is None:
             return _none(image, "the film is of one value: no holes can be told from it")
-        best = self._best(view, image.pixel_size_a)
+        with stage("lattice") as say:
+            best = self._best(view, image.pixel_size_a)
+            say("none" if best is None else _told(best, view.step))
         if best is None or best.confidence < _SURE:
             return _none(image, "no round bright areas recur on a lattice")
-        holes, lattice = _settled(view, best)
+        with stage("sites") as say:
+            holes, lattice = _settled(view, best)
+            say(counted(hole.status.value for hole in holes))
         kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
@@ -84,6 +91,13 @@ class LatticeHoles:
         per_um = 1e4 / (pixel_size_a * view.step)
         diameter, pitch = self._options.hole_diameter_um, self._options.hole_pitch_um
         return Expected(None if diameter is None else diameter / 2 * per_um, None if pitch is None else pitch * per_um)
+
+
+def _told(best: Checked, step: float) -> str:
+    """Say in words what lattice was found; sizes in px of the image."""
+    pitch, radius = pitch_of(best.proposal.basis) * step, best.shape.radius * step
+    kind = kind_of(best.proposal.basis).value
+    return f"{kind}, pitch {pitch:.1f} px, holes {2 * radius:.1f} px wide, confidence {best.confidence:.2f}"
 
 
 def lattice_holes(options: Mapping[str, Any]) -> HoleFinder:

@@ -24,7 +24,8 @@ from .published_squares import joined_regions
 from .published_weights import HOLE_SCORER, HOLE_UNET, PublishedOptions, published_options
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, LatticeKind, Site
 from .regions import Mask, Points, Region
-from .squares import finite
+from .stages import stage
+from .working_size import finite
 
 if TYPE_CHECKING:
     from .published_networks import HoleScorer, HoleUNet
@@ -72,8 +73,12 @@ class PtolemyUNet:
             cut = pixels[: size[1] * step, : size[0] * step]
             pixels = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32)
         pixels = without_spikes(pixels)
-        blobs = hole_blobs(self._unet, pixels)
-        best = square_lattice(blobs.mask, blobs.centres) if len(blobs.centres) > 1 else None
+        with stage("U-Net") as say:
+            blobs = hole_blobs(self._unet, pixels)
+            say(f"{len(blobs.centres)} centres marked")
+        with stage("lattice") as say:
+            best = square_lattice(blobs.mask, blobs.centres) if len(blobs.centres) > 1 else None
+            say("none" if best is None else f"square, pitch {best.pitch * step:.1f} px")
         if best is None:
             return _none(image, f"the network marks {len(blobs.centres)} hole centres; a lattice needs two apart")
         return self._answer(image, pixels, blobs, best, step)
@@ -89,7 +94,9 @@ class PtolemyUNet:
             return _none(image, "what the network marks lies on no square lattice")
         crops = _Crops(pixels, best)
         radius = crops.usual_radius(sites[on_blob])
-        scored = self._scores([crops.straight(site) for site in sites])
+        with stage("crops and scores") as say:
+            scored = self._scores([crops.straight(site) for site in sites])
+            say(f"{len(sites)} sites, scores {min(scored):.2f} to {max(scored):.2f}")
         offset = (step - 1) / 2
         holes = []
         for index, (site, score) in enumerate(zip(sites, scored, strict=True)):

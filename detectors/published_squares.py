@@ -22,7 +22,8 @@ from .published_weights import SQUARE_SCORER, PublishedOptions, published_option
 from .records import FoundSquare, SquareDetections, SquareFinder
 from .regions import Mask, Region, aligned_box, common_angle, edge_contrast, region_of, smoothed
 from .square_class import box_corners, classify, measure
-from .squares import finite
+from .stages import stage
+from .working_size import finite
 
 if TYPE_CHECKING:
     from .published_networks import SquareScorer
@@ -54,14 +55,20 @@ class PtolemySquares:
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
         counts = _counts(without_spikes(pixels))
-        levels = levels_of_counts(counts)
+        with stage("Poisson mixture") as say:
+            levels = levels_of_counts(counts)
+            say("one level only" if levels is None else f"mesh {levels.dark:.4g}, openings {levels.bright:.4g}")
         if levels is None:
             return _none(image, "the image has one level only: no bright openings in a dark mesh")
         mask: Mask = np.trunc(counts) > levels.threshold
-        regions = [region for region in joined_regions(mask) if region.hull_area > _LEAST_HULL_PX2]
+        with stage("regions and hulls") as say:
+            regions = [region for region in joined_regions(mask) if region.hull_area > _LEAST_HULL_PX2]
+            say(f"{len(regions)} regions")
         if not regions or not _end_sharply(counts, regions, levels):
             return _none(image, "no bright area ends as an opening of a mesh does")
-        angle = common_angle([region.hull for region in regions])
+        with stage("grid angle") as say:
+            angle = common_angle([region.hull for region in regions])
+            say(f"{angle:.1f}°")
         squares = self._described(image, counts, mask, regions, levels, angle)
         kept = tuple(square for square in squares if square.score >= self._options.min_score)
         reason = "" if kept else f"all {len(squares)} openings score under {self._options.min_score:g}"
@@ -85,7 +92,9 @@ class PtolemySquares:
         for region in regions:
             crop = padded(splined.crop(aligned_box(region.hull, angle)), SQUARE_CROP_PX)
             crops.append((crop - np.float32(middle)) / np.float32(spread))
-        scored = scores(self._scorer, crops, self._options.batch_statistics)
+        with stage("network") as say:
+            scored = scores(self._scorer, crops, self._options.batch_statistics)
+            say(f"{len(crops)} crops, scores {min(scored):.2f} to {max(scored):.2f}")
         measured = measure(counts, regions, levels, angle, image.pixel_size_a)
         values = zip(regions, scored, measured, strict=True)
         return [_square(image.pixels, region, angle, score, features) for region, score, features in values]

@@ -11,7 +11,7 @@ from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from .film import View, view_of
 from .records import FoundHole, HoleDetections, HoleFinder, Site
-from .squares import finite
+from .working_size import finite
 
 _LEAST_PX = 32
 _DIRT_SPREADS = 2.5

@@ -81,6 +81,13 @@ def measure(
     pixel_size_a
         Å, None when unknown; then there is no ``area_um2``.
     """
+    return measured(pixels, regions, levels, angle_deg, pixel_size_a)[0]
+
+
+def measured(
+    pixels: NDArray[np.float32], regions: Sequence[Region], levels: Levels, angle_deg: float, pixel_size_a: float | None
+) -> tuple[list[dict[str, float]], Population]:
+    """Measure every region as `measure` does, and say what is usual among them."""
     areas = np.array([region.hull_area for region in regions])
     area = _usual(areas)
     side = float(np.sqrt(area))
@@ -100,7 +107,7 @@ def measure(
         if pixel_size_a is not None:
             one["area_um2"] = region.hull_area * (pixel_size_a * 1e-4) ** 2
         features.append(one)
-    return features
+    return features, population
 
 
 def _spread(values: NDArray[np.float32]) -> float:
