@@ -29,8 +29,28 @@ REACH_UM = 400.0
 PATCHES_UM = (120.0, 220.0)
 """Side of a patch, a sixth of the atlas within these: more than one period of a mesh."""
 
-LEAST_CONFIDENCE = 0.3
-"""Below this nothing is answered."""
+LEAST_CONFIDENCE = 0.1
+"""A place that stands out less from the others on the whole atlas is not looked at more closely."""
+
+LEAST_PATCH_CONFIDENCE = 0.3
+"""Below this a patch does not count."""
+
+LIKENESS_UM = (45.0, 150.0)
+"""Band in which the brightness of whole squares is compared: the coarsest mesh is blurred away in it."""
+
+SAME, LIKE = 0.95, 0.8
+"""Correlation in that band from which two atlases show one grid, and below which they do not; between the two fine
+detail decides. Simulated grids found again stay above 0.95, the best places on other grids come to 0.9."""
+
+LEAST_SHARE_OWN = 0.35
+"""Share of fine detail's evidence that no other place about the one found may have. Bars fit at every square."""
+
+CHECK_UM, CHECK_REACH_UM, CHECK_OFF_UM = 2.0, 150.0, 6.0
+"""Pixel of that check, how far the other places lie (more than the period of any mesh), and how far off the best of
+them may lie from the place found."""
+
+CHECK_BANDS_PX = ((0.5, 1.5), (1.0, 8.0))
+"""Its bands: the second where the first is lost in noise."""
 
 FLAT_PX = 31
 """Side of an area that must be perfectly flat to count as not covered by any tile."""
@@ -40,6 +60,8 @@ LEAST_PATCHES = 5
 
 BAR_COHERENCE = 0.04
 """Share of the gradients that must agree on one angle, four-fold, for the bars to give the candidates."""
+
+AMBIGUOUS = "more than one place fits about as well: another grid, or squares too much alike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +114,17 @@ def reregister(first: Image, now: Image) -> Reregistration:
     if pose is None:
         return Reregistration(None, 0.0, 0.0, "nothing to compare: an atlas is blank or the two do not overlap")
     if confidence < LEAST_CONFIDENCE:
-        reason = "more than one place fits about as well: another grid, or squares too much alike"
-        return Reregistration(None, _degrees(pose.angle_rad), confidence, reason)
+        return Reregistration(None, _degrees(pose.angle_rad), confidence, AMBIGUOUS)
     refined, agreeing, asked = _refine(first, now, pose)
     if refined is None or agreeing < max(LEAST_PATCHES, 0.35 * asked):
         reason = f"only {agreeing} of {asked} patches agree with the place found"
         return Reregistration(None, _degrees(pose.angle_rad), confidence, reason)
+    likeness, same = _check(first, now, refined)
+    if not same:
+        reason = f"the squares do not look alike where the bars fit best (correlation {likeness:.2f}): another grid"
+        return Reregistration(None, _degrees(refined.angle_rad), confidence, reason)
     (a, b, c), (d, e, f) = refined.matrix().tolist()
-    return Reregistration(((a, b, c), (d, e, f)), _degrees(refined.angle_rad), confidence)
+    return Reregistration(((a, b, c), (d, e, f)), _degrees(refined.angle_rad), likeness)
 
 
 def _degrees(angle_rad: float) -> float:
@@ -272,6 +297,41 @@ def _refine(first: Image, now: Image, pose: _Pose) -> tuple[_Pose | None, int, i
     return pose, agreeing, asked
 
 
+def _check(first: Image, now: Image, pose: _Pose) -> tuple[float, bool]:
+    """Compare the two atlases in the place found: how alike their squares are, 0..1, and whether it is one grid.
+
+    In search and patches thick bars weigh most, which fit on any grid of the same mesh; here they do not count.
+    """
+    fixed = _chart(now, COARSE_UM)
+    moved = _chart(first, COARSE_UM, pose, fixed)
+    shared = np.minimum(fixed.mask, moved.mask)
+    fine, coarse = (length / COARSE_UM for length in LIKENESS_UM)
+    one, other = (band_pass(chart.pixels, fine, coarse, shared) for chart in (fixed, moved))
+    size = math.sqrt(float(np.vdot(one, one)) * float(np.vdot(other, other)))
+    likeness = max(0.0, float(np.vdot(one, other)) / size) if size > 0 else 0.0
+    if likeness < LIKE:
+        return likeness, False
+    return likeness, likeness >= SAME or _share_own(first, now, pose) >= LEAST_SHARE_OWN
+
+
+def _share_own(first: Image, now: Image, pose: _Pose) -> float:
+    """Hold fine detail against every place about the one found: the share of its evidence that is its own, 0..1."""
+    fixed = _chart(now, CHECK_UM)
+    moved = _chart(first, CHECK_UM, pose, fixed)
+    shared = np.minimum(fixed.mask, moved.mask)
+    shares = [0.0]
+    for band in CHECK_BANDS_PX:
+        lag = find_lag(
+            *(band_pass(chart.pixels, *band, shared) for chart in (fixed, moved)),
+            reach=(CHECK_REACH_UM / CHECK_UM, CHECK_REACH_UM / CHECK_UM),
+            least_overlap=0.3 * float(shared.sum()),
+            masks=(shared, shared),
+        )
+        if lag.evidence > 0 and math.hypot(lag.row_px, lag.col_px) * CHECK_UM <= CHECK_OFF_UM:
+            shares.append(1 - lag.rival / lag.evidence)
+    return max(shares)
+
+
 def _pixel_um(image: Image) -> float:
     return math.sqrt(abs(float(np.linalg.det(np.asarray(image.image_to_stage)[:, :2]))))
 
@@ -298,7 +358,7 @@ def _patches(fixed: _Chart, passed: Pixels, moved: _Chart, reach_px: float) -> t
                 reach=(reach_px, reach_px),
                 least_overlap=float(side * side) * 0.99,
             )
-            if lag.confidence < LEAST_CONFIDENCE:
+            if lag.confidence < LEAST_PATCH_CONFIDENCE:
                 continue
             places.append(fixed.origin_um + (np.array([row, col]) + side / 2) * fixed.step_um)
             gaps.append((np.array([lag.row_px, lag.col_px]) - margin) * fixed.step_um)
