@@ -8,6 +8,7 @@ that needs it is made.
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TypeVar
 
 import numpy as np
@@ -139,20 +140,29 @@ def with_weights(network: Network, path: Path) -> Network:
     Raises
     ------
     BadInput
-        The file is not there, is no file of tensors, or holds other tensors than this network has.
+        The file is not there, is damaged, holds anything but tensors (code is never run), or holds other tensors than
+        this network has.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise BadInput(f"there are no weights at {path}; give the folder that holds the published files") from None
+    except UnpicklingError:
+        raise BadInput(
+            f"{path} cannot be read as a file of weights: it is damaged, or holds code, which is never run; take the "
+            "published file as it is"
+        ) from None
     except Exception as error:  # what torch raises on a damaged file depends on the damage
-        raise BadInput(f"{path} cannot be read as a file of weights: {str(error).splitlines()[0]}") from error
+        why = (str(error).splitlines() or ["it is cut short"])[0]
+        raise BadInput(f"{path} cannot be read as a file of weights: {why}") from error
     wanted = network.state_dict()
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BadInput(f"{path} holds no table of tensors; take the published file as it is")
     odd = sorted(map(str, wanted.keys() ^ state.keys())) or [n for n in wanted if wanted[n].shape != state[n].shape]
     if odd:
         raise BadInput(f"{path} holds weights of another network: they differ in {odd[0]} and {len(odd) - 1} more")
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise BadInput(f"{path} holds weights that are no numbers; take the published file as it is")
     network.load_state_dict(OrderedDict(state), strict=True)
     return network.eval().requires_grad_(False)
 
