@@ -51,7 +51,7 @@ class ExitWaves:
 
     def __init__(self, scene: Scene, setting: Setting, rng: np.random.Generator) -> None:
         self.scene, self.setting = scene, setting
-        self.plane = HalfPlane(setting.shape, setting.pixel_size_a)
+        self.plane = HalfPlane(setting.padded, setting.pixel_size_a)
         self.noise = _white(self.plane, rng)
         k = self.plane.radii
         envelope = coherence_envelope(k, setting.optics, setting.coherence) * scene.coherent
@@ -60,7 +60,7 @@ class ExitWaves:
         self.envelope = envelope
         self.left = rings_left(k, setting.optics.wavelength_a, scene.thickness_nm).astype(np.float32)
         # Pixels of variance P / px² have waves of this size; each is made of two normal numbers.
-        scale = math.sqrt(setting.shape[0] * setting.shape[1] / 2) / setting.pixel_size_a
+        scale = math.sqrt(setting.padded[0] * setting.padded[1] / 2) / setting.pixel_size_a
         self.ice = envelope * np.sqrt(ice_power(k, setting.voltage_kv)) * scale
         self.film = envelope * np.sqrt(film_power(k, setting.voltage_kv, scene.gold)) * scale
         self.film_layer = np.sqrt(np.asarray(scene.film_nm, np.float32))
@@ -72,8 +72,7 @@ class ExitWaves:
             self.ice_layer = np.sqrt(np.asarray(scene.ice_nm, np.float32))
         self.particles: Waves | None = None
         if scene.phase is not None:
-            weight = None if self.ice_layer is None else np.maximum(self.ice_layer, np.float32(math.sqrt(THINNEST_NM)))
-            phase = scene.phase if weight is None else np.asarray(scene.phase / weight, np.float32)
+            phase = scene.phase if self.ice_layer is None else _weighed(scene.phase, self.ice_layer, setting.margin_px)
             self.particles = np.asarray(scipy.fft.rfft2(phase, workers=1))
 
     def contrast_of_group(self, number: int, groups: int, middle_px: Floats, blur: Sequence[Floats]) -> Layer:
@@ -200,7 +199,9 @@ class ExitWaves:
 
     def _inverse(self, wave: Waves) -> Layer:
         wave[0, 0] = 0
-        return np.asarray(scipy.fft.irfft2(wave, s=self.setting.shape, workers=1, overwrite_x=True), np.float32)
+        whole = np.asarray(scipy.fft.irfft2(wave, s=self.plane.shape, workers=1, overwrite_x=True), np.float32)
+        margin, (rows, cols) = self.setting.margin_px, self.setting.shape
+        return whole[margin : margin + rows, margin : margin + cols]
 
 
 class _Nodes:
@@ -221,6 +222,15 @@ class _Nodes:
         right = np.ascontiguousarray(np.broadcast_to(self.right[None, :], shape))
         down = np.ascontiguousarray(np.broadcast_to(self.down[rows, None], shape))
         return np.asarray(cv2.remap(table, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _weighed(phase: Layer, ice_layer: Layer, margin: int) -> Layer:
+    """Divide the particles' phase by the layer that their picture is going to be multiplied with."""
+    rows, cols = phase.shape
+    below, right = rows - margin - ice_layer.shape[0], cols - margin - ice_layer.shape[1]
+    weight = cv2.copyMakeBorder(ice_layer, margin, below, margin, right, cv2.BORDER_REPLICATE)
+    np.maximum(weight, np.float32(math.sqrt(THINNEST_NM)), out=weight)
+    return np.asarray(np.divide(phase, weight, out=np.asarray(weight, np.float32)))
 
 
 def _parts(waves: NDArray[np.complex64]) -> NDArray[np.float32]:

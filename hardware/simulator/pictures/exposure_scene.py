@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from ..instrument.profile import Camera
@@ -21,7 +22,7 @@ class Scene:
     gold
         Whether the film is gold.
     phase
-        Phase of particles in radians, shape (rows, cols); None where there are none.
+        Phase of particles in radians, of the shape that `Setting.padded` gives; None where there are none.
     electrons
         Expected electrons per pixel, all frames, after all that the specimen holds back; (rows, cols) or a scalar.
     thickness_nm
@@ -48,7 +49,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """With what it is looked at."""
+    """With what it is looked at; waves go round a picture larger by ``margin_px`` on each side, at the least."""
 
     optics: Aberrations
     coherence: Coherence
@@ -56,3 +57,12 @@ class Setting:
     voltage_kv: float
     pixel_size_a: float
     shape: tuple[int, int]
+    margin_px: int = 0
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Rows and columns of the larger picture, whose Fourier transform is quick."""
+        if self.margin_px == 0:
+            return self.shape
+        rows, cols = (int(scipy.fft.next_fast_len(side + 2 * self.margin_px)) for side in self.shape)
+        return rows, cols

@@ -29,6 +29,9 @@ COARSE = 8
 FRINGES_REACH = 48
 """Coarse pixels by which the film is mirrored beyond the picture, for the fringes at its edges."""
 
+REACH_A = 66.0
+"""So far the lens carries what particles outside send into the picture: λ Δf k at 1.5 µm, 6 Å and 200 kV."""
+
 BEAM_EDGE = 25.0
 """Sharpness of the beam's edge: it fades over this part of its radius (as one over)."""
 
@@ -112,6 +115,7 @@ def _taken(
         voltage_kv=optics.voltage_kv,
         pixel_size_a=view.pixel_um * 1e4,
         shape=(view.rows, view.cols),
+        margin_px=math.ceil(REACH_A / (view.pixel_um * 1e4)),
     )
     layers = layers_seen(instrument, view.coarser(COARSE), marks)
     paths, gold = matter_of(instrument, preset)
@@ -123,7 +127,9 @@ def _taken(
         ice_nm=_plain(layers.ice_nm, setting.shape),
         film_nm=_plain(layers.film_nm, setting.shape),
         gold=gold,
-        phase=None if world is None else particles_in(world, view, layers, COARSE, optics.voltage_kv),
+        phase=None
+        if world is None
+        else particles_in(world, view, layers, COARSE, optics.voltage_kv, setting.padded, setting.margin_px),
         electrons=_plain(lit, setting.shape),
         thickness_nm=float((layers.ice_nm + layers.film_nm).mean()),
         dose_e_per_a2=preset.dose_e_per_a2 * instrument.beam(at),

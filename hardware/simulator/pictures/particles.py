@@ -43,10 +43,19 @@ UNFOLDED, UNFOLDED_PHASE = 1.5, 0.4
 """A denatured particle is so much wider, and so much fainter."""
 
 
-def particles_in(world: GridWorld, view: View, layers: Layers, coarse: int, voltage_kv: float) -> Layer | None:
+def particles_in(
+    world: GridWorld,
+    view: View,
+    layers: Layers,
+    coarse: int,
+    voltage_kv: float,
+    padded: tuple[int, int] | None = None,
+    margin_px: int = 0,
+) -> Layer | None:
     """Give the phase of all particles in a view, radians; None where there are none.
 
-    ``layers`` is laid out on every ``coarse``-th pixel of the view.
+    ``layers`` is laid out on every ``coarse``-th pixel of the view. With ``padded`` (rows, cols) the answer is that
+    large, the view begins ``margin_px`` inside it, and what lies around the view is drawn too.
 
     Raises
     ------
@@ -74,7 +83,8 @@ def particles_in(world: GridWorld, view: View, layers: Layers, coarse: int, volt
     first, second = first[kept], second[kept]
     which = (uniform(world.seed, "direction", first, second) * VIEWS).astype(np.int64)
     which += VIEWS * (uniform(world.seed, "denatured", first, second) < spec.particles_denatured)
-    return place_particles((view.rows, view.cols), at[kept], [*whole, *unfolded], which)
+    shape = (view.rows, view.cols) if padded is None else padded
+    return place_particles(shape, at[kept] + margin_px, [*whole, *unfolded], which)
 
 
 def particle_views(

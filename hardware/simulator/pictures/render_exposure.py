@@ -64,7 +64,7 @@ def render_frames(
             yield counts(expected, setting.camera, rng, most)
             continue
         margin = int(np.ceil(np.abs(stands - middle).max())) + TAPS
-        padded = np.asarray(cv2.copyMakeBorder(expected, *(margin,) * 4, cv2.BORDER_WRAP), np.float32)
+        padded = np.asarray(cv2.copyMakeBorder(expected, *(margin,) * 4, cv2.BORDER_REFLECT_101), np.float32)
         for stand in stands:
             yield counts(moved(padded, margin, stand - middle), setting.camera, rng, most)
 
