@@ -218,8 +218,17 @@ class GridWorld:
 
     def marks_near(self, i: int, j: int) -> list[Floats]:
         """Outlines of the marks that reach into an opening or stand next to it."""
-        centre, pitch = self.centre_of(i, j), self.bars.mesh.pitch_um
-        return [line for line in self.marks if np.linalg.norm(line - centre, axis=1).min() < pitch]
+        if not self.marks:
+            return []
+        points, starts = self._mark_points
+        away = np.linalg.norm(points - self.centre_of(i, j), axis=1)
+        near = np.minimum.reduceat(away, starts) < self.bars.mesh.pitch_um
+        return [line for line, here in zip(self.marks, near, strict=True) if here]
+
+    @cached_property
+    def _mark_points(self) -> tuple[Floats, NDArray[np.int64]]:
+        """All corners of all marks, one after the other, and where each mark begins."""
+        return np.concatenate(self.marks), np.cumsum([0, *(len(line) for line in self.marks[:-1])])
 
     def _holes_near(self, places: Floats) -> tuple[Floats, Floats]:
         # To the lattice's own points: what a hole lies off them is less than what grows at its edge is wide.
