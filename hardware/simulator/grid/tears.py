@@ -68,7 +68,7 @@ def ridge_of(
     rng: np.random.Generator, centre: Floats, turn: float, bend_per_um: float, width_um: float, length_um: float
 ) -> Ridge:
     """Lay a wrinkle through a place, bending sideways with the square of the distance, wavering a little."""
-    along = np.linspace(-length_um / 2, length_um / 2, 65)
+    along = np.linspace(-length_um / 2, length_um / 2, 257)
     c, s = np.cos(turn), np.sin(turn)
     phases = rng.uniform(0, 2 * np.pi, 3)
     waver = sum(

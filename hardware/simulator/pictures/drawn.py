@@ -18,6 +18,9 @@ from .view import Layer, Stain, View
 SMALL = 1.2
 """Things of a smaller radius than so many pixels are spread instead of drawn."""
 
+BROAD_PX = 5.0
+"""The two walls of a wrinkle so wide are told apart."""
+
 DOUBLED = 1.5
 """How much more film there is where it has rolled up along a tear."""
 
@@ -103,7 +106,7 @@ def _draw_flap(view: View, tear: Tear, ice: Layer, film: Layer) -> None:
 
 
 def _draw_ridge(view: View, ridge: Ridge, film: Layer) -> None:
-    """Stand the film upright along a line; one narrower than a pixel darkens it by its share."""
+    """Stand the film up along a line, as a wave; one narrower than a pixel darkens it by its share."""
     width = max(ridge.width_um / view.pixel_um, 1.0)
     at = view.pixels_of(ridge.line_um)
     low = np.maximum(np.floor(at.min(axis=0) - width - 2).astype(int), 0)
@@ -111,12 +114,26 @@ def _draw_ridge(view: View, ridge: Ridge, film: Layer) -> None:
     if (low >= high).any():
         return
     window = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
+    if width >= BROAD_PX:
+        film[window] *= 1 + np.float32(ridge.layers) * _walls(at - low, tuple(high - low), width)
+        return
     mask = np.zeros(tuple(high - low), np.uint8)
     side = _normals(at) * (width / 2)
     ribbon = np.concatenate([at + side, (at - side)[::-1]]) - low
     cv2.fillPoly(mask, [np.round(ribbon[:, ::-1] * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
     share = ridge.width_um / view.pixel_um / width
     film[window] *= 1 + mask * np.float32(ridge.layers * share / 255)
+
+
+def _walls(line: Floats, shape: tuple[int, ...], width: float) -> Layer:
+    """Say how much more film lies across a wave of this width along a line: most in its walls, none on its crest.
+
+    The mean across it is 1. Steep as it is, its thickness goes with the slope, a sine across half of it.
+    """
+    away = np.ones(shape, np.uint8)
+    cv2.polylines(away, [np.round(line[:, ::-1] * 16).astype(np.int32)], False, 0, shift=4)
+    out = np.minimum(cv2.distanceTransform(away, cv2.DIST_L2, 5) * np.float32(2 / width), 1)
+    return np.asarray(np.sin(out * np.float32(math.pi)) * np.float32(math.pi / 2))
 
 
 def _draw_fern(view: View, fern: Fern, ice: Layer) -> None:
