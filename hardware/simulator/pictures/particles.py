@@ -15,8 +15,12 @@ from .density_map import PROTEIN_V, projections, random_turn, read_volume
 from .lens import phase_per_volt_a
 from .specimen import Layer, Layers, View
 
-CELL_UM, CLUMP_UM = 0.05, 0.35
+CELL_UM, CLUMP_UM = 0.05, 0.2
 """Particles are drawn cell by cell of this size; clumps lie one in each larger cell."""
+
+LOOSE = 1.15
+"""Standard deviation of a clump's particles about its middle in diameters: most touch one another; from a real
+micrograph."""
 
 THIN_FILM_NM = 3.0
 """Where there is more film than this, particles are not told from it."""
@@ -183,5 +187,5 @@ def _clumped(
     i, j = np.floor(places[drawn] / CLUMP_UM).astype(np.int64).T
     middle = np.stack([i + uniform(world.seed, "clump x", i, j), j + uniform(world.seed, "clump y", i, j)], axis=1)
     beside = [normal(world.seed, f"in clump {axis}", first[drawn], second[drawn]) for axis in "xy"]
-    places[drawn] = middle * CLUMP_UM + size_a * 0.9e-4 * np.stack(beside, axis=1)
+    places[drawn] = middle * CLUMP_UM + size_a * 1e-4 * LOOSE * np.stack(beside, axis=1)
     return places
