@@ -1,30 +1,35 @@
 """The order of visits: of squares, of groups in a square, of holes in a group; short in way or in time.
 
 The way is open: it starts where the stage is and ends at the last stop. `tours` orders the stops, `travel` says what
-the stage needs between them.
+the stage needs between them. More stops than one table of costs should hold are ordered patch by patch.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..protocols.errors import BadInput
+from .mending import Table, mended
 from .points import Points, as_point, as_points, distances
-from .tours import Table, cost_of, nearest_first, shortest_way
-from .travel import TravelTimes
+from .tours import nearest_first, shortest_way
+from .travel import MoveTimes, ShiftTimes
 
-MOST_STOPS = 5000
-"""Above this the matrix of distances no longer fits a workstation's memory well."""
+MOST_STOPS = 200_000
+"""As many as holes are grouped at once."""
 
-_IMPROVED_STOPS = 1500
+_ONE_TABLE = 1500
+_PATCH = 300
+_LEGS_AT_ONCE = 256
 _SEED = 20240229
 
 
 def shortest_route(
-    points_um: ArrayLike, start_um: ArrayLike = (0.0, 0.0), *, travel: TravelTimes | None = None
+    points_um: ArrayLike, start_um: ArrayLike = (0.0, 0.0), *, travel: MoveTimes | None = None
 ) -> tuple[int, ...]:
     """Order stops so that the way through them from ``start_um`` is short.
 
-    The same stops give the same way, whatever order they come in. Above 1500 stops the nearest-neighbour way is given.
+    The same stops give the same way, whatever order they come in. More than 1500 are ordered patch by patch.
 
     Parameters
     ----------
@@ -43,7 +48,7 @@ def shortest_route(
     Raises
     ------
     BadInput
-        Positions that are no finite pairs, or more than 5000 of them.
+        Positions that are no finite pairs, or more than 200,000 of them.
     """
     points = as_points(points_um, "Stops")
     start = as_point(start_um, "The start of the way")
@@ -52,11 +57,37 @@ def shortest_route(
     if len(points) == 0:
         return ()
     canonical = np.lexsort((points[:, 1], points[:, 0]))
-    nodes = np.vstack([start, points[canonical]])
-    costs = _costs(nodes, travel)
-    many = len(points) > _IMPROVED_STOPS
-    way = nearest_first(costs) if many else shortest_way(costs, np.random.default_rng(_SEED))
-    return tuple(int(canonical[node - 1]) for node in way[1:])
+    stops = points[canonical]
+    if len(stops) > _ONE_TABLE:
+        return tuple(canonical[_by_patches(stops, start, travel)].tolist())
+    way = shortest_way(_costs(np.vstack([start, stops]), travel), np.random.default_rng(_SEED))
+    return tuple(canonical[way[1:] - 1].tolist())
+
+
+def _by_patches(stops: Points, start: Points, travel: MoveTimes | None) -> NDArray[np.intp]:
+    """Order patches by their middles, then each patch's stops from where the one before ended."""
+    patches = list(_patches(stops))
+    middles = np.array([stops[patch].mean(axis=0) for patch in patches])
+    ordered: list[NDArray[np.intp]] = []
+    for number in shortest_route(middles, start, travel=travel):
+        patch = patches[number]
+        costs = _costs(np.vstack([start, stops[patch]]), travel)
+        ordered.append(patch[mended(nearest_first(costs), costs)[1:] - 1])
+        start = stops[ordered[-1][-1]]
+    return np.concatenate(ordered)
+
+
+def _patches(stops: Points) -> Iterator[NDArray[np.intp]]:
+    """Halve the stops across the longer side until no patch holds too many."""
+    waiting = [np.arange(len(stops), dtype=np.intp)]
+    while waiting:
+        rows = waiting.pop()
+        if rows.size <= _PATCH:
+            yield rows
+            continue
+        axis = int(np.argmax(np.ptp(stops[rows], axis=0)))
+        order = rows[np.lexsort((stops[rows, 1 - axis], stops[rows, axis]))]
+        waiting += [order[: rows.size // 2], order[rows.size // 2 :]]
 
 
 def route_with(
@@ -64,7 +95,7 @@ def route_with(
     points_um: ArrayLike,
     start_um: ArrayLike,
     *,
-    travel: TravelTimes | None = None,
+    travel: MoveTimes | None = None,
 ) -> tuple[int, ...]:
     """Put stops that were added into a route where they cost least; stops of the route keep their order.
 
@@ -92,14 +123,31 @@ def route_with(
     return tuple(node - 1 for node in way[1:])
 
 
-def route_time_s(points_um: ArrayLike, order: tuple[int, ...], start_um: ArrayLike, travel: TravelTimes) -> float:
+def shooting_order(shifts_um: ArrayLike, times: MoveTimes | None = None) -> tuple[int, ...]:
+    """Order the holes of a group by the time of the image shifts between them, from no shift on.
+
+    Parameters
+    ----------
+    shifts_um
+        Shift of each hole from the group's centre, (n, 2).
+    times
+        What a shift takes; None is an ordinary microscope's.
+    """
+    return shortest_route(shifts_um, (0.0, 0.0), travel=ShiftTimes() if times is None else times)
+
+
+def route_time_s(points_um: ArrayLike, order: tuple[int, ...], start_um: ArrayLike, travel: MoveTimes) -> float:
     """Give how long the stage takes from ``start_um`` through the stops in that order, s."""
     points = as_points(points_um, "Stops")[list(order)]
     nodes = np.vstack([as_point(start_um, "The start of the way"), points])
-    return cost_of(np.arange(len(nodes), dtype=np.intp), travel.between(nodes, nodes))
+    total = 0.0
+    for first in range(0, len(points), _LEGS_AT_ONCE):
+        ends = nodes[first + 1 : first + 1 + _LEGS_AT_ONCE]
+        total += float(np.diagonal(travel.between(nodes[first : first + len(ends)], ends)).sum())
+    return total
 
 
-def _costs(nodes: Points, travel: TravelTimes | None) -> Table:
+def _costs(nodes: Points, travel: MoveTimes | None) -> Table:
     return distances(nodes, nodes) if travel is None else travel.between(nodes, nodes)
 
 

@@ -1,4 +1,4 @@
-"""How long the stage takes from one place to another: acceleration, backlash, settling.
+"""How long stage and beam take from one place to another: acceleration, backlash, settling.
 
 Each axis runs on its own with a trapezoid of speed; the slower one decides. The stage comes to rest from one side (from
 below on both axes); an axis that would come from the other side goes past by the backlash and returns. It then rests,
@@ -6,14 +6,23 @@ the longer the farther it went.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..protocols.errors import BadInput
-from .points import as_points
+from .points import as_points, distances
 
 Seconds = NDArray[np.float64]
+
+
+class MoveTimes(Protocol):
+    """What says how long moves take."""
+
+    def between(self, start_um: ArrayLike, end_um: ArrayLike) -> Seconds:
+        """Give the seconds of every move from one of ``start_um`` (n, 2) to one of ``end_um`` (m, 2), shape (n, m)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +78,21 @@ class TravelTimes:
         short = 2 * np.sqrt(way_um / self.acceleration_um_per_s2)
         long_ = way_um / self.speed_um_per_s + self.speed_um_per_s / self.acceleration_um_per_s2
         return np.asarray(np.where(way_um <= ramp_um, short, long_))
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftTimes:
+    """How long the beam rests after an image shift: a least time, and more the farther it went."""
+
+    settle_s: float = 1.0
+    settle_s_per_um: float = 0.1
+
+    def __post_init__(self) -> None:
+        times = (self.settle_s, self.settle_s_per_um)
+        if not (np.isfinite(times).all() and min(times) >= 0):
+            raise BadInput("The times of an image shift must be 0 s or more.")
+
+    def between(self, start_um: ArrayLike, end_um: ArrayLike) -> Seconds:
+        """Give the seconds of every shift from one of ``start_um`` (n, 2) to one of ``end_um`` (m, 2), shape (n, m)."""
+        far = distances(as_points(start_um, "Starts of shifts"), as_points(end_um, "Ends of shifts"))
+        return np.where(far > 0, self.settle_s + self.settle_s_per_um * far, 0.0)
