@@ -32,25 +32,31 @@ PATCHES_UM = (120.0, 220.0)
 LEAST_CONFIDENCE = 0.1
 """A place that stands out less from the others on the whole atlas is not looked at more closely."""
 
+LEAST_TRUSTED = 0.3
+"""An answer has this confidence at least, a refusal at most."""
+
 LEAST_PATCH_CONFIDENCE = 0.3
 """Below this a patch does not count."""
 
-LIKENESS_UM = (45.0, 150.0)
-"""Band in which the brightness of whole squares is compared: the coarsest mesh is blurred away in it."""
+CHECK_UM, CHECK_REACH_UM, CHECK_OFF_UM = 2.0, 150.0, 6.0
+"""Pixel at which the place found is checked, how far other places lie (more than the period of any mesh), and how far
+off the best of them may lie from the place found."""
 
-SAME, LIKE = 0.95, 0.8
-"""Correlation in that band from which two atlases show one grid, and below which they do not; between the two fine
-detail decides. Simulated grids found again stay above 0.95, the best places on other grids come to 0.9."""
+FINEST_PX, EDGES_PX = (0.5, 1.5), (1.0, 3.0)
+"""Bands of the check: the finest detail, and edges of cracks, grains and openings; both have many more independent
+samples than whole squares have."""
+
+LEAST_AGREEMENT = 0.8
+"""Correlation of the finest detail where noise takes none of it. Simulated grids found again come to 0.87 and more;
+other grids of the same mesh, whose bars agree, mostly to 0.7."""
 
 LEAST_SHARE_OWN = 0.35
-"""Share of fine detail's evidence that no other place about the one found may have. Bars fit at every square."""
+"""Share of the edges' evidence that no other place about the one found may have: what all squares share fits at every
+square. Other grids come to 0.25, a grid found again to 0.5 and more."""
 
-CHECK_UM, CHECK_REACH_UM, CHECK_OFF_UM = 2.0, 150.0, 6.0
-"""Pixel of that check, how far the other places lie (more than the period of any mesh), and how far off the best of
-them may lie from the place found."""
-
-CHECK_BANDS_PX = ((0.5, 1.5), (1.0, 8.0))
-"""Its bands: the second where the first is lost in noise."""
+LIKENESS_UM, SAME = (60.0, 250.0), 0.95
+"""Band in which the brightness of whole squares is compared, every mesh blurred away; and the correlation in it that
+may stand for the edges' own evidence, where few electrons hide the edges."""
 
 FLAT_PX = 31
 """Side of an area that must be perfectly flat to count as not covered by any tile."""
@@ -119,12 +125,10 @@ def reregister(first: Image, now: Image) -> Reregistration:
     if refined is None or agreeing < max(LEAST_PATCHES, 0.35 * asked):
         reason = f"only {agreeing} of {asked} patches agree with the place found"
         return Reregistration(None, _degrees(pose.angle_rad), confidence, reason)
-    likeness, same = _check(first, now, refined)
-    if not same:
-        reason = f"the squares do not look alike where the bars fit best (correlation {likeness:.2f}): another grid"
-        return Reregistration(None, _degrees(refined.angle_rad), confidence, reason)
+    if reason := _check(first, now, refined):
+        return Reregistration(None, _degrees(refined.angle_rad), min(confidence, LEAST_TRUSTED), reason)
     (a, b, c), (d, e, f) = refined.matrix().tolist()
-    return Reregistration(((a, b, c), (d, e, f)), _degrees(refined.angle_rad), likeness)
+    return Reregistration(((a, b, c), (d, e, f)), _degrees(refined.angle_rad), max(confidence, LEAST_TRUSTED))
 
 
 def _degrees(angle_rad: float) -> float:
@@ -297,39 +301,50 @@ def _refine(first: Image, now: Image, pose: _Pose) -> tuple[_Pose | None, int, i
     return pose, agreeing, asked
 
 
-def _check(first: Image, now: Image, pose: _Pose) -> tuple[float, bool]:
-    """Compare the two atlases in the place found: how alike their squares are, 0..1, and whether it is one grid.
+def _check(first: Image, now: Image, pose: _Pose) -> str:
+    """Say why the two atlases do not show one grid in the place found; nothing when they do.
 
-    In search and patches thick bars weigh most, which fit on any grid of the same mesh; here they do not count.
+    In search and patches thick bars weigh most, which fit on any grid of the same mesh.
     """
-    fixed = _chart(now, COARSE_UM)
-    moved = _chart(first, COARSE_UM, pose, fixed)
-    shared = np.minimum(fixed.mask, moved.mask)
-    fine, coarse = (length / COARSE_UM for length in LIKENESS_UM)
-    one, other = (band_pass(chart.pixels, fine, coarse, shared) for chart in (fixed, moved))
-    size = math.sqrt(float(np.vdot(one, one)) * float(np.vdot(other, other)))
-    likeness = max(0.0, float(np.vdot(one, other)) / size) if size > 0 else 0.0
-    if likeness < LIKE:
-        return likeness, False
-    return likeness, likeness >= SAME or _share_own(first, now, pose) >= LEAST_SHARE_OWN
-
-
-def _share_own(first: Image, now: Image, pose: _Pose) -> float:
-    """Hold fine detail against every place about the one found: the share of its evidence that is its own, 0..1."""
     fixed = _chart(now, CHECK_UM)
     moved = _chart(first, CHECK_UM, pose, fixed)
     shared = np.minimum(fixed.mask, moved.mask)
-    shares = [0.0]
-    for band in CHECK_BANDS_PX:
-        lag = find_lag(
-            *(band_pass(chart.pixels, *band, shared) for chart in (fixed, moved)),
-            reach=(CHECK_REACH_UM / CHECK_UM, CHECK_REACH_UM / CHECK_UM),
-            least_overlap=0.3 * float(shared.sum()),
-            masks=(shared, shared),
-        )
-        if lag.evidence > 0 and math.hypot(lag.row_px, lag.col_px) * CHECK_UM <= CHECK_OFF_UM:
-            shares.append(1 - lag.rival / lag.evidence)
-    return max(shares)
+    agreement = _alike(fixed, moved, shared, FINEST_PX)
+    audible = _audible(now, None, fixed, shared) * _audible(first, pose, fixed, shared)
+    if agreement < LEAST_AGREEMENT * audible:
+        return f"fine detail does not agree where the bars fit best (correlation {agreement:.2f}): another grid"
+    lag = find_lag(
+        *(band_pass(chart.pixels, *EDGES_PX, shared) for chart in (fixed, moved)),
+        reach=(CHECK_REACH_UM / CHECK_UM, CHECK_REACH_UM / CHECK_UM),
+        least_overlap=0.3 * float(shared.sum()),
+        masks=(shared, shared),
+    )
+    stays = math.hypot(lag.row_px, lag.col_px) * CHECK_UM <= CHECK_OFF_UM
+    if stays and lag.rival <= (1 - LEAST_SHARE_OWN) * lag.evidence:
+        return ""
+    whole = LIKENESS_UM[0] / CHECK_UM, LIKENESS_UM[1] / CHECK_UM
+    return "" if stays and _alike(fixed, moved, shared, whole) >= SAME else AMBIGUOUS
+
+
+def _alike(one: _Chart, other: _Chart, shared: Pixels, band_px: tuple[float, float]) -> float:
+    """Give the correlation of two charts in a band of lengths, -1..1; 0 where one of them is blank."""
+    first, second = (band_pass(chart.pixels, *band_px, shared) for chart in (one, other))
+    size = math.sqrt(float(np.vdot(first, first)) * float(np.vdot(second, second)))
+    return float(np.vdot(first, second)) / size if size > 0 else 0.0
+
+
+def _audible(atlas: Image, pose: _Pose | None, like: _Chart, shared: Pixels) -> float:
+    """Give which share of an atlas's finest detail is no noise, 0..1: what its even and its odd rows agree in."""
+    even, odd = (_chart(_every_other_row(atlas, first), CHECK_UM, pose, like) for first in (0, 1))
+    both = max(0.0, _alike(even, odd, shared, FINEST_PX))
+    # Half of the rows hold twice the noise (Spearman and Brown's formula).
+    return 2 * both / (1 + both)
+
+
+def _every_other_row(atlas: Image, first: int) -> Image:
+    (a, b, c), (d, e, f) = atlas.image_to_stage or ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    frame = ((2 * a, b, c + first * a), (2 * d, e, f + first * d))
+    return Image(np.ascontiguousarray(atlas.pixels[first::2]), atlas.pixel_size_a, frame, atlas.name)
 
 
 def _pixel_um(image: Image) -> float:
