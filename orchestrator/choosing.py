@@ -2,25 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import Entry
 from ..policies.records import Choice, Limits, Offer
 from ..policies.sampling import groups_in_order
-from ..protocols.screening import HolePlan
-from ..targeting.defocus import rolling_defocus
-from ..targeting.groups import group_holes
-from ..targeting.records import Group
-from ..targeting.routes import shortest_route
 from . import judging, remaining
 from .deciding import Asked, decide
 from .flow import Phase
+from .grouping import carried_out, grouped, knows_groups, quick_route, record_groups
 from .night import Night
+from .shooting import last_stand
 
 Move = tuple[Phase, str]
 
@@ -39,7 +35,8 @@ def choose_squares(night: Night) -> Move:
         chosen = [by_id[n] for n in choice.chosen]
         places = [(s.stage_x_um, s.stage_y_um) for s in chosen]
         planned = all("order" in s.features for s in chosen)
-        for visit, index in enumerate(range(len(chosen)) if planned else shortest_route(places)):
+        start = last_stand(entry.db, grid)
+        for visit, index in enumerate(range(len(chosen)) if planned else quick_route(places, start)):
             row = entry.db.get_one(models.Square, chosen[index].id)
             row.status, row.visit_order, row.pass_number = "chosen", visit, night.me.pass_number
             row.reason = choice.reasons.get(row.id, "")
@@ -76,16 +73,16 @@ def choose_holes(night: Night) -> Move:
         return Phase.NEXT_SQUARE, "the next square"
     with night.journal.read() as db:
         holes = {h.id: h for h in remaining.holes_of(db, square.id, "found")}
-    grouped = wanted.bis_radius_um > 0 or _knows_groups(list(holes.values()))
+    in_groups = wanted.bis_radius_um > 0 or knows_groups(list(holes.values()))
 
     def record(entry: Entry, choice: Choice) -> Choice:
         chosen = [holes[n] for n in choice.chosen]
-        groups = _groups(chosen, wanted)
-        ids = [[chosen[n].id for n in group.members] for group in groups]
+        found = grouped(night, entry.db, grid, square, chosen, choice)
+        ids = [[chosen[n].id for n in group.members] for group in found.groups]
         taken = groups_in_order(choice.chosen, ids, wanted.per_square)
-        carried_out = _carried_out(choice, [ids[n] for n in taken])
-        _record_groups(night, entry, square, [groups[n] for n in taken], chosen, carried_out)
-        return carried_out
+        made = carried_out(choice, [ids[n] for n in taken], {chosen[n].id: why for n, why in found.left_out.items()})
+        record_groups(night, entry, square, found, taken, chosen, made)
+        return made
 
     asked = Asked(
         question="holes",
@@ -94,7 +91,7 @@ def choose_holes(night: Night) -> Move:
         label=f"square {square.number}",
         choice=wanted.policy,
         offers=[_hole_offer(square, hole) for hole in holes.values()],
-        want=0 if grouped else wanted.per_square,
+        want=0 if in_groups else wanted.per_square,
         limits=Limits(minimum_score=wanted.threshold),
     )
     decide(night, asked, record)
@@ -108,75 +105,6 @@ def _hole_offer(square: models.Square, hole: models.Hole) -> Offer:
     if hole.ice_nm is not None:
         features["ice_nm"] = hole.ice_nm
     return Offer(hole.id, hole.number, hole.stage_x_um, hole.stage_y_um, hole.score, hole.site, features)
-
-
-def _knows_groups(holes: Sequence[models.Hole]) -> bool:
-    """Whether the finder knows which holes belong together (a recorded session); it is taken at its word."""
-    return bool(holes) and all("group" in h.features for h in holes)
-
-
-def _groups(holes: Sequence[models.Hole], wanted: HolePlan) -> list[Group]:
-    """Group holes by beam-image shift."""
-    if not holes:
-        return []
-    if _knows_groups(holes):
-        return _given_groups(holes)
-    places = np.array([(h.stage_x_um, h.stage_y_um) for h in holes])
-    return list(group_holes(places, radius_um=wanted.bis_radius_um, minimum_size=wanted.minimum_bis_group).groups)
-
-
-def _carried_out(choice: Choice, groups: Sequence[Sequence[int]]) -> Choice:
-    """Say what became of a choice of holes once groups were made of it."""
-    taken = tuple(n for group in groups for n in group)
-    left = dict.fromkeys(set(choice.chosen) - set(taken), "left: enough groups were taken before its own")
-    summary = choice.summary if not left else f"{len(groups)} groups with {len(taken)} holes; {choice.summary}"
-    return replace(choice, chosen=taken, reasons={**choice.reasons, **left}, summary=summary)
-
-
-def _given_groups(holes: Sequence[models.Hole]) -> list[Group]:
-    members: dict[float, list[int]] = {}
-    for index, hole in enumerate(holes):
-        members.setdefault(hole.features["group"], []).append(index)
-    groups = []
-    for _, indices in sorted(members.items()):
-        ordered = tuple(sorted(indices, key=lambda n: holes[n].features.get("order", n)))
-        places = np.array([(holes[n].stage_x_um, holes[n].stage_y_um) for n in ordered])
-        groups.append(Group(float(places[:, 0].mean()), float(places[:, 1].mean()), ordered))
-    return groups
-
-
-def _record_groups(
-    night: Night,
-    entry: Entry,
-    square: models.Square,
-    groups: Sequence[Group],
-    holes: Sequence[models.Hole],
-    choice: Choice,
-) -> None:
-    exposure = night.plan.exposure
-    count = entry.db.scalar(select(func.count()).select_from(models.BisGroup)) or 0
-    start = (square.stage_x_um, square.stage_y_um)
-    places = [(g.x_um, g.y_um) for g in groups]
-    order = range(len(groups)) if _knows_groups(holes) else shortest_route(places, start)
-    for visit, index in enumerate(order):
-        group = groups[index]
-        defocus_um = rolling_defocus(
-            count + visit, exposure.defocus_min_um, exposure.defocus_max_um, exposure.defocus_step_um
-        )
-        row = models.BisGroup(
-            square_id=square.id,
-            number=visit + 1,
-            stage_x_um=group.x_um,
-            stage_y_um=group.y_um,
-            visit_order=visit,
-            target_defocus_um=defocus_um,
-        )
-        entry.db.add(row)
-        entry.db.flush()
-        for place, member in enumerate(group.members):
-            hole = entry.db.get_one(models.Hole, holes[member].id)
-            hole.group_id, hole.visit_order, hole.status = row.id, place, "chosen"
-            hole.reason = choice.reasons.get(hole.id, "taken: in reach of a hole that was taken")
 
 
 # grids

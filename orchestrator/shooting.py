@@ -1,12 +1,13 @@
 """Take one image and enter it in the record: where to stand, which optics, which row."""
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import Entry
 from ..hardware.records import Acquired, Affine, Shot, StagePosition
 from ..protocols.preset import Level
-from ..targeting.frames import carry, identity
+from ..targeting.frames import carry, identity, invert
 from .night import Night
 from .worker import Look, Mosaic
 
@@ -25,6 +26,25 @@ def frame_of(grid: models.Grid) -> Affine:
 def to_stage(grid: models.Grid, x_um: float, y_um: float) -> tuple[float, float]:
     """Bring a recorded position to where it is on the stage now."""
     return carry(frame_of(grid), x_um, y_um)
+
+
+def last_stand(db: OrmSession, grid: models.Grid) -> tuple[float, float]:
+    """Give where the stage stood at the end of this grid's last atlas, in the record's frame; (0, 0) if none tells.
+
+    It is asked of the record and not of the stage, so that it is the same after a crash.
+    """
+    atlas = db.scalars(
+        select(models.Atlas.image_id).where(models.Atlas.grid_id == grid.id).order_by(models.Atlas.id.desc()).limit(1)
+    ).first()
+    scope = db.scalars(
+        select(models.ImageRow.scope)
+        .where(models.ImageRow.id <= (atlas or 0), models.ImageRow.kind == "survey")
+        .order_by(models.ImageRow.id.desc())
+        .limit(1)
+    ).first()
+    if scope is None:
+        return (0.0, 0.0)
+    return carry(invert(frame_of(grid)), *scope["stage_um"][:2])
 
 
 def survey(night: Night, level: Level, name: str, target: StagePosition) -> Acquired:

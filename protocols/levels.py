@@ -102,6 +102,52 @@ class HolePlan(Part):
     minimum_bis_group: int = Field(
         default=1, ge=1, le=100, description="Fewest holes that make a group; lone holes below it are not exposed."
     )
+    bis_objective: Literal["all", "rate", "score"] = Field(
+        default="all",
+        description="What the groups are for: all chosen holes in the fewest groups; rate, the most good exposures per "
+        "hour by scores and recorded times; score, SmartScope's 100 × coverage − bis_group_weight × groups.",
+    )
+    bis_group_weight: float = Field(
+        default=2.0, ge=0, le=100, description="What a group costs in SmartScope's score, in per cent of coverage."
+    )
+    bis_least_coverage: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the holes' scores that rate or score must cover however little it pays.",
+    )
+    bis_centre: Literal["hole", "lattice", "free"] = Field(
+        default="hole",
+        description="Where a group may stand: at a chosen hole, at any point of the hole lattice, or anywhere.",
+    )
+    bis_pattern: str = Field(
+        default="all",
+        pattern=r"^(all|cross|[1-9][0-9]?x[1-9][0-9]?)$",
+        examples=["3x3"],
+        description="Which holes about its middle a group may have: all in reach, a cross of five, or a block of the "
+        "lattice such as 3x3.",
+    )
+    bis_defocus_spread_um: float | None = Field(
+        default=None,
+        gt=0,
+        le=50,
+        description="Largest difference of height along the beam within a group in µm, for tilted grids; null means no "
+        "limit.",
+    )
+    bis_tilt_mrad_per_um: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Beam tilt in mrad that a µm of image shift leaves uncorrected; 0 means it is corrected. Shifts "
+        "are kept so short that its coma turns the phase at bis_coma_to_a by 45° at most.",
+    )
+    bis_coma_to_a: float = Field(
+        default=3.0, gt=0, le=50, description="Resolution in Å to which that coma must not matter."
+    )
+    spare_neighbours: bool = Field(
+        default=True,
+        description="Whether a hole is left whose exposure would light another chosen one that is worth more.",
+    )
     offset_targeting: bool = Field(
         default=True,
         description="Whether screening exposures are set off from the middle of the hole, to see its ice from rim to "

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .defocus import focus_places
-from .height_plane import Plane, Predicted, Scatter, fit_plane, pooled, predicted
+from .height_plane import FEWEST, Plane, Predicted, Scatter, fit_plane, pooled, predicted
 from .points import Points, as_point, as_points, distances
 
 
@@ -109,6 +109,23 @@ def known_height(
         return None
     told = predicted(plane, pooled(elsewhere) if elsewhere else Scatter(0.0, 0), place_um)
     return None if told is None else (plane, told)
+
+
+def spread_first(places_um: ArrayLike, count: int = FEWEST) -> tuple[int, ...]:
+    """Give ``count`` rows of places that lie far apart over all of them: focused first, they tell of the others.
+
+    The first is the one farthest from the middle, each next one the farthest from those before; none where the others
+    would be too few to be worth it.
+    """
+    places = as_points(places_um, "Places to focus for")
+    if len(places) <= count + 1:
+        return ()
+    away = np.linalg.norm(places - places.mean(axis=0), axis=1)
+    rows = [int(np.argmax(np.round(away, 3)))]
+    while len(rows) < count:
+        gaps = distances(places, places[rows]).min(axis=1)
+        rows.append(int(np.argmax(np.round(gaps, 3))))
+    return tuple(rows)
 
 
 def _mirrored(place: tuple[float, float], centre_um: ArrayLike, towards_um: ArrayLike) -> tuple[float, float] | None:

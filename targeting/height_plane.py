@@ -1,7 +1,7 @@
 """The plane through heights measured in a square: what it tells of a place nobody has focused at, and how surely.
 
 Least squares, after single wild values are left out by their studentised residuals. How far measured heights scatter
-about such planes is told better by all squares of a night together than by the few values of one, so it is pooled.
+about such planes is told by the square itself and by the other squares of the night.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,12 @@ from .points import Points, as_point, as_points
 SURE = 0.95
 """Probability of the range within which a place is predicted."""
 
+FEWEST = 6
+"""Heights without which a plane tells nothing: as many again as it has parameters."""
+
 _WILD = 0.01
 """A value as far off as this would be, by chance, among all, is left out."""
 
-_FEWEST_TO_DOUBT = 6
 _WILD_SHARE = 0.25
 _FLAT = 1e-6
 
@@ -49,6 +51,8 @@ class Plane:
         Of the heights about the plane; no freedom with three places.
     used
         How many heights it goes through, wild ones left out.
+    widest
+        Greatest leverage of a place that was measured.
     """
 
     middle_um: tuple[float, float]
@@ -56,6 +60,7 @@ class Plane:
     slopes: tuple[float, float]
     scatter: Scatter
     used: int
+    widest: float
     _spread: NDArray[np.float64]
 
     def height_at(self, place_um: ArrayLike) -> float:
@@ -88,7 +93,7 @@ def fit_plane(places_um: ArrayLike, heights_um: ArrayLike) -> Plane | None:
     heights = np.asarray(heights_um, dtype=np.float64).reshape(-1)
     if heights.shape != (len(places),) or not np.isfinite(heights).all():
         raise BadInput(f"{len(places)} places need as many measured heights, all finite.")
-    most = int(_WILD_SHARE * len(places)) if len(places) >= _FEWEST_TO_DOUBT else 0
+    most = int(_WILD_SHARE * len(places)) if len(places) > FEWEST else 0
     for _ in range(most):
         wild = _wildest(places, heights)
         if wild is None:
@@ -98,39 +103,38 @@ def fit_plane(places_um: ArrayLike, heights_um: ArrayLike) -> Plane | None:
 
 
 def pooled(planes: Sequence[Plane]) -> Scatter:
-    """Give the scatter about several planes together."""
-    freedom = sum(plane.scatter.freedom for plane in planes)
-    squares = sum(plane.scatter.freedom * plane.scatter.sd_um**2 for plane in planes)
-    return Scatter(float(np.sqrt(squares / freedom)) if freedom else 0.0, freedom)
+    """Give the scatter about several planes together: the median, since one bent square does not make others so."""
+    told = [plane.scatter for plane in planes if plane.used >= FEWEST]
+    if not told:
+        return Scatter(0.0, 0)
+    return Scatter(float(np.median([scatter.sd_um for scatter in told])), sum(scatter.freedom for scatter in told))
 
 
 def predicted(plane: Plane, elsewhere: Scatter, place_um: ArrayLike) -> Predicted | None:
-    """Tell the height of a place; None while nothing is known of how heights scatter.
+    """Tell the height of a place; None where the plane tells too little of it.
+
+    That is so below `FEWEST` heights, of which half tell how they scatter, and where a place lies further out than any
+    that was measured (by its leverage): films bend, and a plane that fits where it was measured says nothing beyond.
 
     Parameters
     ----------
     elsewhere
-        Scatter about planes of other squares. A square that scatters more than these, by what chance allows, is
-        believed alone.
+        Scatter about planes of other squares. It counts as much as the square's own at most, so that few values that
+        happen to lie close to a plane are not believed too well; and not at all against a square that scatters more
+        than chance would have it.
     place_um
         (x, y).
     """
-    own = plane.scatter
-    both = (
-        Scatter(
-            float(np.sqrt((own.freedom * own.sd_um**2 + elsewhere.freedom * elsewhere.sd_um**2) / max(total, 1))), total
-        )
-        if (total := own.freedom + elsewhere.freedom)
-        else Scatter(0.0, 0)
-    )
-    if own.freedom and elsewhere.freedom and own.sd_um > elsewhere.sd_um:
-        limit = float(stats.f.ppf(SURE, own.freedom, elsewhere.freedom))
-        both = own if own.sd_um**2 > limit * elsewhere.sd_um**2 else both
-    if not both.freedom:
+    own, leverage = plane.scatter, plane.leverage_at(place_um)
+    if plane.used < FEWEST or leverage > plane.widest:
         return None
-    sure = float(stats.t.ppf((1 + SURE) / 2, both.freedom))
-    error_um = sure * both.sd_um * float(np.sqrt(1.0 + plane.leverage_at(place_um)))
-    return Predicted(plane.height_at(place_um), error_um)
+    more = min(elsewhere.freedom, own.freedom)
+    if more and own.sd_um**2 > float(stats.f.ppf(SURE, own.freedom, elsewhere.freedom)) * elsewhere.sd_um**2:
+        more = 0
+    freedom = own.freedom + more
+    sd_um = float(np.sqrt((own.freedom * own.sd_um**2 + more * elsewhere.sd_um**2) / freedom))
+    sure = float(stats.t.ppf((1 + SURE) / 2, freedom))
+    return Predicted(plane.height_at(place_um), sure * sd_um * float(np.sqrt(1.0 + leverage)))
 
 
 def _fitted(places: Points, heights: NDArray[np.float64]) -> Plane | None:
@@ -148,7 +152,9 @@ def _fitted(places: Points, heights: NDArray[np.float64]) -> Plane | None:
     sd_um = float(np.sqrt((left**2).sum() / freedom)) if freedom else 0.0
     x_um, y_um = middle.tolist()
     along_x, along_y = slopes.tolist()
-    return Plane((x_um, y_um), float(heights.mean()), (along_x, along_y), Scatter(sd_um, freedom), len(places), spread)
+    widest = 1.0 / len(places) + float(np.einsum("ni,ij,nj->n", away, spread, away).max())
+    scatter = Scatter(sd_um, freedom)
+    return Plane((x_um, y_um), float(heights.mean()), (along_x, along_y), scatter, len(places), widest, spread)
 
 
 def _wildest(places: Points, heights: NDArray[np.float64]) -> int | None:

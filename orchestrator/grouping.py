@@ -1,0 +1,230 @@
+"""Chosen holes into groups that one stage position reaches, by everything the protocol wishes of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session as OrmSession
+
+from ..db import models
+from ..db.journal import Entry
+from ..hardware.records import Capabilities
+from ..policies.records import Choice
+from ..protocols.screening import HolePlan
+from ..targeting.defocus import rolling_defocus
+from ..targeting.focus_plan import spread_first
+from ..targeting.frames import invert
+from ..targeting.plans import Plan, plan_groups
+from ..targeting.records import Group
+from ..targeting.routes import shortest_route
+from ..targeting.tilt import Tilt
+from ..targeting.travel import TravelTimes
+from ..targeting.wishes import Beam, Coma, TimeCosts, Wishes, pattern_named
+from .night import Night
+from .shooting import frame_of
+
+FEWEST_TIMES = 8
+"""So many gaps between exposures must be on record before they tell what a shot or a group costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """Groups of the holes of a square, members by their place among the holes; and why others are in none."""
+
+    groups: Sequence[Group]
+    left_out: dict[int, str]
+    plan: Plan | None = None
+    wishes: Wishes | None = None
+
+
+def knows_groups(holes: Sequence[models.Hole]) -> bool:
+    """Whether the finder knows which holes belong together (a recorded session); it is taken at its word."""
+    return bool(holes) and all("group" in h.features for h in holes)
+
+
+def grouped(
+    night: Night, db: OrmSession, grid: models.Grid, square: models.Square, holes: Sequence[models.Hole], choice: Choice
+) -> Grouped:
+    """Group chosen holes as the protocol wishes; the same record gives the same groups."""
+    if not holes:
+        return Grouped((), {})
+    if knows_groups(holes):
+        return Grouped(_given_groups(holes), {})
+    wishes = wishes_of(night, db, grid, square, holes)
+    values = None
+    if wishes.least_coverage < 1:
+        values = np.clip([choice.scores.get(hole.id, 0.0) for hole in holes], 0.0, 1.0)
+    places = np.array([(h.stage_x_um, h.stage_y_um) for h in holes])
+    plan = plan_groups(places, wishes, values=values)
+    return Grouped(plan.groups, dict(plan.left_out), plan, wishes)
+
+
+def wishes_of(
+    night: Night, db: OrmSession, grid: models.Grid, square: models.Square, holes: Sequence[models.Hole]
+) -> Wishes:
+    """Give what the protocol and the microscope say of groups on this square."""
+    wanted, can = night.plan.holes, night.column.capabilities()
+    tilt_deg = night.plan.exposure.tilt_deg
+    # The shift is made in the plane of the specimen, where a tilted one stretches what is seen across the beam.
+    reach_um = min(wanted.bis_radius_um, can.image_shift_limit_um * float(np.cos(np.deg2rad(tilt_deg))))
+    basis = _basis(grid, square)
+    return Wishes(
+        radius_um=reach_um,
+        minimum_size=wanted.minimum_bis_group,
+        objective="score" if wanted.bis_objective == "score" else "rate",
+        weight=wanted.bis_group_weight,
+        least_coverage=1.0 if wanted.bis_objective == "all" else wanted.bis_least_coverage,
+        centre="hole" if basis is None and wanted.bis_centre == "lattice" else wanted.bis_centre,
+        pattern=None if basis is None else pattern_named(wanted.bis_pattern),
+        basis_um=basis,
+        tilt=Tilt(tilt_deg),
+        defocus_spread_um=wanted.bis_defocus_spread_um,
+        coma=_coma(wanted, can),
+        beam=_beam(night, wanted, holes),
+        costs=_costs(db) if wanted.bis_objective == "rate" else TimeCosts(),
+    )
+
+
+def record_groups(
+    night: Night,
+    entry: Entry,
+    square: models.Square,
+    found: Grouped,
+    taken: Sequence[int],
+    holes: Sequence[models.Hole],
+    choice: Choice,
+) -> None:
+    """Enter the groups that are visited, in the order of visits, each with its holes in theirs."""
+    exposure = night.plan.exposure
+    count = entry.db.scalar(select(func.count()).select_from(models.BisGroup)) or 0
+    groups = [found.groups[n] for n in taken]
+    start = (square.stage_x_um + square.correction_x_um, square.stage_y_um + square.correction_y_um)
+    given = knows_groups(holes)
+    order = range(len(groups)) if given else _visits(night, [(g.x_um, g.y_um) for g in groups], start)
+    for visit, index in enumerate(order):
+        group = groups[index] if given else _in_order(groups[index], holes)
+        defocus_um = rolling_defocus(
+            count + visit, exposure.defocus_min_um, exposure.defocus_max_um, exposure.defocus_step_um
+        )
+        row = models.BisGroup(
+            square_id=square.id,
+            number=visit + 1,
+            stage_x_um=group.x_um,
+            stage_y_um=group.y_um,
+            visit_order=visit,
+            target_defocus_um=defocus_um,
+        )
+        entry.db.add(row)
+        entry.db.flush()
+        for place, member in enumerate(group.members):
+            hole = entry.db.get_one(models.Hole, holes[member].id)
+            hole.group_id, hole.visit_order, hole.status = row.id, place, "chosen"
+            hole.reason = choice.reasons.get(hole.id, "taken: in reach of a hole that was taken")
+    if found.plan is not None and found.wishes is not None:
+        _say_plan(entry, square, found.plan, found.wishes, len(groups))
+
+
+def _visits(night: Night, places: Sequence[tuple[float, float]], start: tuple[float, float]) -> tuple[int, ...]:
+    """Order the groups of a square; where heights shall tell of each other, those that tell most come first."""
+    first = spread_first(places) if night.plan.focus.on and night.plan.focus.every == "plane" else ()
+    if not first:
+        return quick_route(places, start)
+    early = [first[n] for n in quick_route([places[n] for n in first], start)]
+    rest = [n for n in range(len(places)) if n not in first]
+    return (*early, *(rest[n] for n in quick_route([places[n] for n in rest], places[early[-1]])))
+
+
+def quick_route(places: Sequence[tuple[float, float]], start: tuple[float, float]) -> tuple[int, ...]:
+    """Order squares or groups so that the stage is quickly through them, from where it stands."""
+    return shortest_route(places, start, travel=TravelTimes())
+
+
+def carried_out(choice: Choice, groups: Sequence[Sequence[int]], left_out: dict[int, str]) -> Choice:
+    """Say what became of a choice of holes once groups were made; ``left_out`` says by id why some are in none."""
+    taken = tuple(n for group in groups for n in group)
+    left = dict.fromkeys(set(choice.chosen) - set(taken), "left: enough groups were taken before its own")
+    left |= {n: f"left: {why}" for n, why in left_out.items() if n in left}
+    summary = choice.summary if not left else f"{len(groups)} groups with {len(taken)} holes; {choice.summary}"
+    return replace(choice, chosen=taken, reasons={**choice.reasons, **left}, summary=summary)
+
+
+def _say_plan(entry: Entry, square: models.Square, plan: Plan, wishes: Wishes, taken: int) -> None:
+    entry.say(
+        "groups_planned",
+        f"square {square.number}: {taken} of {len(plan.groups)} groups are visited; at least {plan.lower_bound} are "
+        f"needed for {100 * plan.coverage:.0f} % of the holes",
+        square_id=square.id,
+        groups=len(plan.groups),
+        coverage=plan.coverage,
+        lower_bound=plan.lower_bound,
+        exact=plan.exact,
+        good_per_hour=plan.good_per_hour,
+        radius_um=wishes.radius_um,
+        costs_s=[wishes.costs.group_s, wishes.costs.shot_s, wishes.costs.arrival_s],
+    )
+
+
+def _in_order(group: Group, holes: Sequence[models.Hole]) -> Group:
+    """Put the members of a group in an order that makes the way of the image shift short, from the middle on."""
+    places = np.array([(holes[n].stage_x_um, holes[n].stage_y_um) for n in group.members])
+    way = shortest_route(places, (group.x_um, group.y_um))
+    return replace(group, members=tuple(group.members[n] for n in way))
+
+
+def _given_groups(holes: Sequence[models.Hole]) -> list[Group]:
+    members: dict[float, list[int]] = {}
+    for index, hole in enumerate(holes):
+        members.setdefault(hole.features["group"], []).append(index)
+    groups = []
+    for _, indices in sorted(members.items()):
+        ordered = tuple(sorted(indices, key=lambda n: holes[n].features.get("order", n)))
+        places = np.array([(holes[n].stage_x_um, holes[n].stage_y_um) for n in ordered])
+        groups.append(Group(float(places[:, 0].mean()), float(places[:, 1].mean()), ordered))
+    return groups
+
+
+def _basis(grid: models.Grid, square: models.Square) -> list[list[float]] | None:
+    """Give the lattice's steps in the record's frame; None for films without one."""
+    if square.lattice is None:
+        return None
+    (a, b, _), (c, d, _) = invert(frame_of(grid))
+    back = np.array([[a, b], [c, d]])
+    steps = np.array([square.lattice["a_um"], square.lattice["b_um"]]) @ back.T
+    return [[float(v) for v in step] for step in steps]
+
+
+def _beam(night: Night, wanted: HolePlan, holes: Sequence[models.Hole]) -> Beam | None:
+    """Give the exposures' beam and the holes it must keep away from; None where that is not asked for."""
+    beam_um = night.preset("exposure").beam_diameter_um / 2
+    radius_um = float(np.median([hole.radius_um for hole in holes]))
+    if not wanted.spare_neighbours or beam_um <= 0 or radius_um <= 0:
+        return None
+    return Beam(beam_um, radius_um)
+
+
+def _coma(wanted: HolePlan, can: Capabilities) -> Coma | None:
+    if wanted.bis_tilt_mrad_per_um == 0 or can.cs_mm <= 0:
+        return None
+    return Coma(can.voltage_kv, can.cs_mm, wanted.bis_tilt_mrad_per_um, wanted.bis_coma_to_a)
+
+
+def _costs(db: OrmSession) -> TimeCosts:
+    """Give what a shot and a group cost by the exposures on record; the usual figures while there are few."""
+    usual = TimeCosts()
+    shots = db.execute(
+        select(models.Exposure.group_id, models.Hole.square_id, models.Exposure.taken_at)
+        .join(models.Hole, models.Exposure.hole_id == models.Hole.id)
+        .where(models.Exposure.taken_at.is_not(None))
+        .order_by(models.Exposure.number)
+    ).all()
+    within, between = [], []
+    for (group, square, at), (next_group, next_square, then) in pairwise(shots):
+        if square == next_square:
+            (within if group == next_group else between).append((then - at).total_seconds())
+    if min(len(within), len(between)) < FEWEST_TIMES:
+        return usual
+    shot_s = median(within)
+    return TimeCosts(max(median(between) - shot_s, 0.0), shot_s, usual.arrival_s)
