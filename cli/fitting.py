@@ -1,23 +1,35 @@
 """From observations to error models: conditions are cut into cells, and each keeps how answers came out in it."""
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.optimize import brentq
+from scipy.special import ndtr, ndtri
 
 from .. import __version__
 from ..files import atomic
-from ..hardware.simulator.pixel_free.error_models import ANY, TABLES, Cell, ErrorModels, Provenance, Table
+from ..hardware.simulator.pixel_free.error_models import (
+    ANY,
+    GROUPS,
+    PARTICULAR,
+    TABLES,
+    Cell,
+    ErrorModels,
+    Provenance,
+    Table,
+)
 from ..protocols.errors import BadInput
 from .seeing import GridToSee, Observations
 
 Floats = NDArray[np.float64]
 Case = tuple[str, str, float, "list[float] | None"]
-"""Picture, class, covariate, and the answer or None."""
+"""Picture, class as a path, covariate, and the answer or None."""
 
 MOST_ROWS = 40
 """Answers kept of one cell, at equal steps of its leading column."""
@@ -25,8 +37,14 @@ MOST_ROWS = 40
 CELL_CASES, MOST_CELLS = 12, 6
 """Fewest cases of a cell, and most cells of a class."""
 
-RANKED_CASES = 80
-"""Cells with fewer answers say nothing of how answers of one picture go together."""
+PARTICULAR_CASES = 24
+"""Fewest cases of a class that has a more general one to stand for it."""
+
+RANKED_CASES = 12
+"""Fewer answers say nothing of how answers of one group go together."""
+
+SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 24
+"""Shares so near to none or all say nothing of what goes together; the most that is believed; points of an integral."""
 
 DIGITS = 4
 
@@ -34,15 +52,15 @@ ABOUT: Mapping[str, str] = {
     "opening": "Squares found on an atlas, by class; covariate: light through the film against the grid's median.",
     "cut opening": "Squares that the atlas's border cuts, by class; covariate: share of the square in the picture.",
     "centre": "Middle of the opening in a view of a square, by its film; covariate: µm from the view's middle.",
-    "square lattice": "Hole lattice on a view of a square, by its film; covariate: its ice in nm. Off if wrong.",
-    "hole lattice": "Hole lattice on a view of holes, by its film; covariate: its ice in nm. Off if wrong.",
-    "square site": "What is said of a lattice site on a view of a square, by class of site; covariate: its ice in nm.",
-    "hole site": "What is said of a lattice site on a view of holes, by class of site; covariate: its ice in nm.",
-    "picture offset": "View of holes found in the picture of its square, by its film; covariate: its ice in nm.",
+    "square lattice": "Hole lattice on a view of a square, by film and square; covariate: its ice in nm. Off if wrong.",
+    "hole lattice": "Hole lattice on a view of holes, by film and the site in its middle; covariate: the square's ice.",
+    "square site": "What is said of a site on a view of a square, by its class and lattice; covariate: its ice in nm.",
+    "hole site": "What is said of a site on a view of holes, by its class and lattice; covariate: its ice in nm.",
+    "picture offset": "View of holes found in the picture of its square, as `hole lattice`.",
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
     "height": "Eucentric height by tilting, by what lies there; covariate: ice there in nm.",
-    "autofocus": "Defocus after an autofocus, by what lies there; covariate: ice there in nm.",
-    "verdict": "Verdict on an exposure, by what it looks at; covariate: resolution it should reach in Å, or ice in nm.",
+    "autofocus": "Defocus after an autofocus, by what lies in the field and lattice; covariate: ice there in nm.",
+    "verdict": "Verdict on an exposure, by what it looks at and image shift; covariate: Å it should reach, or ice.",
 }
 
 FILMS: Sequence[tuple[str, str, str]] = (
@@ -121,10 +139,31 @@ def fitted(parts: Iterable[Mapping[str, Any]], command: str, profile: str) -> Er
 def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     classes: dict[str, list[Case]] = {}
     for case in cases:
-        classes.setdefault(case[1], []).append(case)
+        path = case[1]
+        while path:
+            classes.setdefault(path, []).append(case)
+            path = path.rpartition(PARTICULAR)[0]
+    # What is particular needs cases enough of its own, or the general stands for it.
+    classes = {of: mine for of, mine in classes.items() if PARTICULAR not in of or len(mine) >= PARTICULAR_CASES}
     cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of])]
     cells += _cells(ANY, cases)
-    return Table(about=ABOUT[name], columns=columns, alike=_alike(classes), cells=tuple(cells))
+    table = Table(about=ABOUT[name], columns=columns, alike=0.0, cells=tuple(cells))
+    grouped = [(_group(name, case[0]), case) for case in cases]
+    together = together_share(table, grouped)
+    again = together_share(table, [(case[0], case) for case in cases]) if name == "autofocus" else together
+    return table.model_copy(
+        update={"alike": _alike(table, grouped), "together": together, "again": max(again, together)}
+    )
+
+
+def _group(name: str, picture: str) -> str:
+    """Give the group that a picture's answers may go together in."""
+    if GROUPS[name] == "grid":
+        return picture.partition(" ")[0]
+    if GROUPS[name] == "square":
+        found = re.match(r".*?-s\d+", picture)
+        return found.group() if found else picture
+    return picture
 
 
 def _cells(of: str, cases: Sequence[Case]) -> list[Cell]:
@@ -136,7 +175,8 @@ def _cells(of: str, cases: Sequence[Case]) -> list[Cell]:
         if len(rows) > MOST_ROWS:
             rows = rows[((np.arange(MOST_ROWS) + 0.5) * len(rows) / MOST_ROWS).astype(int)]
         short = tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in rows.tolist())
-        found.append(Cell(of=of, below=below, cases=len(mine), answered=round(len(answers) / len(mine), 4), rows=short))
+        middle, share = float(f"{np.median([case[2] for case in mine]):.{DIGITS}g}"), round(len(answers) / len(mine), 4)
+        found.append(Cell(of=of, at=middle, below=below, cases=len(mine), answered=share, rows=short))
     return found
 
 
@@ -154,21 +194,53 @@ def _cut(cases: Sequence[Case]) -> list[tuple[float | None, list[Case]]]:
     return [*parts, (None, list(ordered[first:]))]
 
 
-def _alike(classes: Mapping[str, Sequence[Case]]) -> float:
-    """Estimate how much answers of one picture go together: the share of variance between pictures, of ranks."""
+def _alike(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
+    """Estimate how much answers of one group go together: the share of variance between groups, of ranks in cells."""
+    cells: dict[tuple[str, int], list[tuple[str, float]]] = {}
+    for group, (_, of, covariate, answer) in grouped:
+        if answer is not None:
+            cells.setdefault(table.cell_of(of, covariate), []).append((group, answer[0]))
     scores: list[float] = []
-    pictures: list[str] = []
-    for cases in classes.values():
-        for _, part in _cut(cases):
-            answered = [case for case in part if case[3] is not None]
-            if len(answered) < RANKED_CASES:
-                continue
-            rank = np.argsort(np.argsort([case[3][0] for case in answered if case[3]], kind="stable"))
-            scores += ndtri((rank + 0.5) / len(answered)).tolist()
-            pictures += [case[0] for case in answered]
+    groups: list[str] = []
+    for part in cells.values():
+        if len(part) < RANKED_CASES:
+            continue
+        rank = np.argsort(np.argsort([value for _, value in part], kind="stable"))
+        scores += ndtri((rank + 0.5) / len(part)).tolist()
+        groups += [group for group, _ in part]
     if not scores:
         return 0.0
-    return _between_share(np.array(scores), np.array(pictures))
+    return _between_share(np.array(scores), np.array(groups))
+
+
+def together_share(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
+    """Estimate the correlation, within a group, of the normal scores that decide whether there is an answer.
+
+    Of all correlations the one under which as many pairs of one group both lack an answer as do.
+    """
+    shares = np.array([table.share(case[1], case[2]) for _, case in grouped])
+    missing = np.array([case[3] is None for _, case in grouped])
+    _, own = np.unique([group for group, _ in grouped], return_inverse=True)
+    sure = (shares <= SURE_SHARE) | (shares >= 1 - SURE_SHARE)
+    own, missing, score = own[~sure], missing[~sure], ndtri(shares[~sure])
+    both = np.bincount(own, missing) if len(own) else np.zeros(1)
+    seen = float((both * (both - 1)).sum())
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    weights = weights / weights.sum()
+
+    def excess(correlation: float) -> float:
+        total = 0.0
+        for node, weight in zip(nodes, weights, strict=True):
+            lacks = ndtr((math.sqrt(correlation) * node - score) / math.sqrt(1 - correlation))
+            sums, squares = np.bincount(own, lacks), np.bincount(own, lacks**2)
+            total += float(weight) * float((sums**2 - squares).sum())
+        return total - seen
+
+    if len(own) < RANKED_CASES or excess(0.0) >= 0.0:
+        return 0.0
+    if excess(MOST_TOGETHER) <= 0.0:
+        return MOST_TOGETHER
+    return round(float(brentq(excess, 0.0, MOST_TOGETHER, xtol=1e-3)), 3)
 
 
 def _between_share(scores: Floats, pictures: NDArray[np.str_]) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..detectors.records import FoundSquare
+from ..detectors.sighted import LEAST_SHARE, is_whole, share_in_view
 from ..hardware.records import Image, StagePosition
 from ..hardware.simulator.pictures.view import View
 from ..hardware.simulator.pixel_free.error_models import CATEGORIES
@@ -90,12 +91,12 @@ def _openings(
         n = table[index]
         side = float(bench.openings.side_um[n]) / view.pixel_um
         share = share_in_view(place, side, shape)
-        if share <= 0.05:
+        if share <= LEAST_SHARE:
             continue
         middle = _visible_middle(place, side, shape)
         match = take_nearest([(s.row_px, s.col_px) for s in found], middle, 0.5 * side, taken)
         of = bench.openings.of[n]
-        if share >= 0.995:
+        if is_whole(place, side, shape):
             answer = None
             if match is not None:
                 answer = _whole(found[match], bench, n, view, offset, side, unit)
@@ -117,15 +118,6 @@ def _whole(
 
 def _category(square: FoundSquare) -> float:
     return float(CATEGORIES.index(square.category.value))
-
-
-def share_in_view(place: tuple[float, float], side: float, shape: tuple[float, ...]) -> float:
-    """Give the share of a square of this side, px, that an image of this shape shows."""
-    lengths = [
-        max(min(at + side / 2, size - 0.5) - max(at - side / 2, -0.5), 0.0)
-        for at, size in zip(place, shape, strict=True)
-    ]
-    return lengths[0] * lengths[1] / side**2
 
 
 def _visible_middle(place: tuple[float, float], side: float, shape: tuple[float, ...]) -> tuple[float, float]:

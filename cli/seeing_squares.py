@@ -11,15 +11,22 @@ from ..hardware.records import ImageShift, StagePosition
 from ..hardware.simulator.pictures.illuminated import matter_of
 from ..hardware.simulator.pictures.view import View
 from ..hardware.simulator.pixel_free import conditions
-from ..hardware.simulator.pixel_free.error_models import STATUSES
+from ..hardware.simulator.pixel_free.error_models import PARTICULAR, STATUSES
 from ..orchestrator import worker
 from ..orchestrator.shooting import look_at
 from ..orchestrator.worker import Look
 from ..protocols.grid_types import HOLE_TYPES
+from ..targeting.defocus import focus_places
 from .seeing import MEAN_FREE_PATH_NM, PICTURED, Bench, Floats, Observations, middle_of, on_stage, take_nearest
 
-SQUARES, VIEWS, EXPOSURES = 5, 2, 2
-"""Squares of a grid, views of holes on each, exposures in each view."""
+SQUARES, VIEWS = 5, 2
+"""Squares of a grid, and views of holes on each."""
+
+SURE_SCORE = 0.3
+"""Holes so sure are those that a night goes to."""
+
+FOCUS_PLACES, NEAR_UM = 3, 15.0
+"""Places tried for focus one after the other, and how far around them holes are minded; as in a night."""
 
 OFFSET_LIMIT_UM = 1.2
 """How far off a view of holes is looked for in its square's picture, as in a night on a lattice of 2.5 µm."""
@@ -70,19 +77,30 @@ def see_square(bench: Bench, seen: Observations, name: str, i: int, j: int) -> N
     middle = view.places_of(middle_of(view))
     of, ice_nm = conditions.film_at(world, float(middle[0]), float(middle[1]))
     _centre(bench, seen, name, look, view, of, middle)
-    _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
-    sites = conditions.sites_of(world, i, j)
+    found = _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
+    for number, at_um in enumerate(_aims(bench, view, found, conditions.sites_of(world, i, j))):
+        _view(bench, seen, f"{name}-{number}", _Square(look, view), at_um, both=number == 0)
+
+
+def _aims(bench: Bench, view: View, found: HoleDetections, sites: conditions.Sites) -> list[tuple[float, float]]:
+    """Choose where to look at holes: one place as a night does, at a hole that was found, and one anywhere."""
     wanted = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone"))]
     if not wanted:
-        return
-    for n in bench.rng.choice(wanted, min(VIEWS, len(wanted)), replace=False).tolist():
-        _view(bench, seen, f"{name}-{n}", _Square(look, view), (float(sites.x_um[n]), float(sites.y_um[n])))
+        return []
+    sure = [hole for hole in found.holes if hole.status.value == "hole" and hole.score >= SURE_SCORE]
+    aims = [bench.rng.choice(wanted)] if sure else bench.rng.choice(wanted, min(VIEWS, len(wanted)), replace=False)
+    places = [(float(sites.x_um[n]), float(sites.y_um[n])) for n in aims]
+    if sure:
+        hole = sure[int(bench.rng.integers(len(sure)))]
+        at = view.places_of(np.array([hole.row_px, hole.col_px]))
+        places.insert(0, (float(at[0]), float(at[1])))
+    return places
 
 
 def _height(bench: Bench, seen: Observations, name: str) -> bool:
     """Bring the square to height and compare what was measured with where it was."""
     scope, instrument, now = bench.scope, bench.instrument, bench.clock.now()
-    of, ice_nm = conditions.focus_place(instrument, now)
+    of, ice_nm = conditions.height_place(instrument, now)
     before_um, true_um = scope.position().z_um, instrument.height_um(instrument.looked_at(now))
     try:
         after_um = scope.eucentric_height("tilt")
@@ -93,29 +111,57 @@ def _height(bench: Bench, seen: Observations, name: str) -> bool:
     return True
 
 
-def _autofocus(bench: Bench, seen: Observations, name: str) -> bool:
-    """Focus beside a hole, as a night does, and compare the defocus with what was asked for; says if it is near."""
+def _autofocus(bench: Bench, seen: Observations, name: str, again: bool) -> bool:
+    """Focus beside a hole, as a night does, and compare the defocus with what was asked for; says if it is near.
+
+    Where nothing is seen the next place is tried; ``again`` asks the first one twice.
+    """
+    places = _focus_places(bench)
+    bench.scope.use(bench.presets["focus"])
+    for number, place in enumerate(places):
+        trusted = _focused(bench, seen, f"{name}#{number}", place)
+        if number == 0 and again:
+            _focused(bench, seen, f"{name}#{number}", place)
+        if trusted:
+            break
+    return abs(_defocus_error_um(bench)) < NEAR_FOCUS_UM
+
+
+def _focus_places(bench: Bench) -> list[tuple[float, float]]:
+    """Give image shifts to places that are clear of holes."""
+    world, now = bench.world, bench.clock.now()
+    middle = bench.instrument.to_grid(bench.instrument.looked_at(now))
+    index = world.square_at(middle[:1], middle[1:])
+    sites = conditions.sites_of(world, int(index[0][0]), int(index[1][0]))
+    holes = np.stack([sites.x_um, sites.y_um], axis=-1) - middle
+    holes = holes[np.linalg.norm(holes, axis=1) < NEAR_UM]
+    nearest = holes[np.linalg.norm(holes, axis=1).argmin()] if len(holes) else np.zeros(2)
+    a_um, b_um = world.film.basis_um.T.tolist()
+    radius_um = float(sites.radius_um.max(initial=0.0))
+    beam_um = bench.presets["focus"].beam_diameter_um / 2
+    found = focus_places(nearest, holes, a_um, b_um, beam_um, FOCUS_PLACES, hole_radius_um=radius_um)
+    return [bench.turned(np.array(place)) for place in found]
+
+
+def _focused(bench: Bench, seen: Observations, name: str, shift_um: tuple[float, float]) -> bool:
     scope, instrument = bench.scope, bench.instrument
-    x, y = bench.turned(bench.world.film.basis_um @ [0.5, 0.5])
-    scope.use(bench.presets["focus"])
-    scope.shift_image(ImageShift(x, y))
-    of, ice_nm = conditions.focus_place(instrument, bench.clock.now())
+    scope.shift_image(ImageShift(*shift_um))
+    of, ice_nm = conditions.focus_place(instrument, bench.presets["focus"], bench.clock.now())
     try:
         focused = scope.autofocus(DEFOCUS_UM)
     except FocusFailed:
         seen.add("autofocus", name, of, ice_nm, None)
-        scope.shift_image(ImageShift())
-        return abs(_defocus_error_um(bench)) < NEAR_FOCUS_UM
+        return False
     now = bench.clock.now()
     error_um = instrument.true_defocus_um(instrument.looked_at(now), now) - DEFOCUS_UM
-    scope.shift_image(ImageShift())
     answer = [error_um, focused.defocus_um - DEFOCUS_UM, float(focused.trusted)]
     seen.add("autofocus", name, of, ice_nm, answer)
-    return abs(_defocus_error_um(bench)) < NEAR_FOCUS_UM
+    return focused.trusted
 
 
 def _defocus_error_um(bench: Bench) -> float:
     instrument, now = bench.instrument, bench.clock.now()
+    bench.scope.shift_image(ImageShift())
     bench.scope.set_defocus(DEFOCUS_UM)
     return instrument.true_defocus_um(instrument.looked_at(now), now) - DEFOCUS_UM
 
@@ -141,15 +187,15 @@ def _sites(
     unit: float,
     of: str,
     ice_nm: float,
-) -> None:
-    """Compare the sites found with those that are there."""
+) -> HoleDetections:
+    """Compare the sites found with those that are there; gives what was found."""
     film = HOLE_TYPES[bench.grid.hole_type]
     options = {"hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
     found = worker.find_holes(bench.eyes.holes, options if bench.eyes is PICTURED else {}, look)
     true = conditions.sites_in(bench.world, view, bench.known)
     if not found.holes or found.lattice is None:
         seen.add(f"{level} lattice", name, of, ice_nm, None)
-        return
+        return found
     shift = _common_shift(found, true.places_px)
     off = view.to_grid[:, :2] @ shift
     # A lattice found in its place is not off at all; what its sites are off by is theirs.
@@ -171,6 +217,7 @@ def _sites(
             answer = [hole.score, _status(hole), hole.mean / expected, float(gap[0]), float(gap[1])]
         seen.add(f"{level} site", name, what, float(true.ice_nm[n]), answer)
     seen.false[f"{level} site"] = seen.false.get(f"{level} site", 0) + len(places) - len(taken)
+    return found
 
 
 def _status(hole: FoundHole) -> float:
@@ -187,7 +234,8 @@ def _common_shift(found: HoleDetections, places: Floats) -> Floats:
     return np.asarray(np.median(gaps[np.arange(len(holes)), nearest], axis=0))
 
 
-def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: tuple[float, float]) -> None:
+def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: tuple[float, float], both: bool) -> None:
+    """Look at holes, focus, and expose the hole in the middle; with ``both``, one away from the axis as well."""
     scope = bench.scope
     x, y = bench.stage_of(*at_um)
     scope.use(bench.presets["hole"])
@@ -197,13 +245,16 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
     look = look_at(got)
     middle = view.places_of(middle_of(view))
     of, ice_nm = conditions.film_at(bench.world, float(middle[0]), float(middle[1]))
+    sites = conditions.sites_in(bench.world, view, bench.known)
+    of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, middle_of(view)))
     _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
     _offset(bench, seen, name, square, look, view, of, ice_nm)
-    if not _autofocus(bench, seen, name):
+    if not _autofocus(bench, seen, name, again=both):
         return
-    sites = conditions.sites_in(bench.world, view, bench.known)
     whole = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone", "border"))]
-    for n in bench.rng.choice(whole, min(EXPOSURES, len(whole)), replace=False).tolist() if whole else ():
+    whole.sort(key=lambda n: float(np.linalg.norm(sites.places_px[n] - middle_of(view))))
+    others = bench.rng.choice(whole[1:], 1).tolist() if both and len(whole) > 1 else []
+    for n in [*whole[:1], *others]:
         place = view.places_of(sites.places_px[n])
         off = bench.rng.normal(0, 0.12, 2) + bench.rng.uniform(-0.3, 0.3, 2) * sites.radius_um[n]
         _exposure(bench, seen, name, (float(place[0] + off[0]), float(place[1] + off[1])))
@@ -254,7 +305,7 @@ def _exposure(bench: Bench, seen: Observations, name: str, at_um: tuple[float, f
             verdict.ctf.fit_resolution_a / spot.expected_a,
             verdict.ctf.confidence,
             -verdict.ctf.defocus_um - spot.defocus_um,
-            verdict.ctf.astigmatism_a,
+            verdict.ctf.astigmatism_a / spot.astigmatism_a,
             counts / float(np.median(spot.thumbnail)),
             path / spot.path_a,
         ]

@@ -26,8 +26,8 @@ from .records import (
     SquareFinder,
 )
 
-WHOLE = 0.995
-"""An opening of which less is in view is cut."""
+RIM_SHARE = 0.06
+"""An opening so near to the picture's border, as a share of its side, is cut: finders take its bars along."""
 
 LEAST_SHARE = 0.05
 """Of an opening of which less is in view nothing is said."""
@@ -107,17 +107,18 @@ def _square(seen: Mapping[str, Any], angle_deg: float, image: Image) -> FoundSqu
     row, col, side = float(seen["row"]), float(seen["col"]), float(seen["side"])
     # A mosaic of few large pixels is larger than what its tiles show.
     rows, cols = image.sightings.get("size_px", image.pixels.shape)
+    share = share_in_view((row, col), side, (rows, cols))
+    whole = is_whole((row, col), side, (rows, cols))
     low_row, high_row = max(row - side / 2, -0.5), min(row + side / 2, rows - 0.5)
     low_col, high_col = max(col - side / 2, -0.5), min(col + side / 2, cols - 0.5)
-    share = max(high_row - low_row, 0.0) * max(high_col - low_col, 0.0) / side**2
-    if share >= WHOLE:
+    if whole:
         if seen["whole"] is None:
             return None
         name, score, mean, area, off_row, off_col = seen["whole"]
         row, col = row + off_row, col + off_col
     else:
         answers = seen["cut"]
-        part = answers[min(int(share * len(answers)), len(answers) - 1)]
+        part = next(answer for below, answer in answers if share < below)
         if share < LEAST_SHARE or part is None:
             return None
         (name, score), mean, area = part, 0.0 if seen["whole"] is None else seen["whole"][2], side**2 * share
@@ -125,10 +126,24 @@ def _square(seen: Mapping[str, Any], angle_deg: float, image: Image) -> FoundSqu
     features = {"mean": float(mean), "share_in_view": float(share)}
     if image.pixel_size_a is not None:
         features["area_um2"] = float(area) * (image.pixel_size_a * 1e-4) ** 2
-    partial = share < WHOLE
     return FoundSquare(
-        row, col, _corners(row, col, side, angle_deg), area, mean, score, SquareClass(name), partial, features
+        row, col, _corners(row, col, side, angle_deg), area, mean, score, SquareClass(name), not whole, features
     )
+
+
+def share_in_view(place: tuple[float, float], side: float, shape: tuple[float, ...]) -> float:
+    """Give the share of an opening at this place (row, col), of this side in px, that an image of this shape shows."""
+    lengths = [
+        max(min(at + side / 2, size - 0.5) - max(at - side / 2, -0.5), 0.0)
+        for at, size in zip(place, shape, strict=True)
+    ]
+    return lengths[0] * lengths[1] / side**2
+
+
+def is_whole(place: tuple[float, float], side: float, shape: tuple[float, ...]) -> bool:
+    """Say whether an opening is so far inside an image that its border does not cut it."""
+    reach = (0.5 + RIM_SHARE) * side
+    return all(reach - 0.5 <= at <= size - 0.5 - reach for at, size in zip(place, shape, strict=True))
 
 
 def _corners(row: float, col: float, side: float, angle_deg: float) -> tuple[tuple[float, float], ...]:

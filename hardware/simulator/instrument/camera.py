@@ -62,10 +62,10 @@ def acquire(instrument: Instrument, shot: Shot, name: str) -> Acquired:
         instrument.clock.sleep(HANG_S)
     if instrument.striking & {"camera-timeout", "camera-hang"}:
         raise CameraTimeout(f"{name}: the camera gave no image in time; the specimen may have been exposed")
-    preset = preset if seen is None else seen.preset
-    answer = _answer(instrument, preset, name, path, pixels, begun)
+    response = _response(instrument, instrument.eye.whole(instrument, preset) if instrument.eye else preset, begun)
+    answer = _answer(instrument, preset if seen is None else seen.preset, name, path, pixels, begun, response)
     sightings = {} if seen is None else {SIGHTINGS: seen.sightings}
-    write_mrc(path, pixels, preset.pixel_size_a, metadata={**_as_metadata(answer), **sightings})
+    write_mrc(path, pixels, answer.pixel_size_a, metadata={**_as_metadata(answer), **sightings})
     return answer
 
 
@@ -110,7 +110,13 @@ def give_dose(instrument: Instrument, preset: Preset, name: str, dose: float) ->
 
 
 def _answer(
-    instrument: Instrument, preset: Preset, name: str, path: Path, pixels: NDArray[Any], begun: datetime
+    instrument: Instrument,
+    preset: Preset,
+    name: str,
+    path: Path,
+    pixels: NDArray[Any],
+    begun: datetime,
+    response: Mapping[str, float],
 ) -> Acquired:
     state = instrument.state
     frames = len(pixels) if pixels.ndim == 3 else 1
@@ -128,7 +134,7 @@ def _answer(
         mean_counts=float(pixels.sum(dtype=np.int64)) / pixels[0].size if frames > 1 else float(pixels.mean()),
         started_at=begun,
         ended_at=instrument.clock.now(),
-        details={"magnification": preset.magnification, "slot": state.on_stage, **_response(instrument, preset, begun)},
+        details={"magnification": preset.magnification, "slot": state.on_stage, **response},
     )
 
 

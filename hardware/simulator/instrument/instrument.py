@@ -51,6 +51,10 @@ class Eye(Protocol):
         """Give presets as this camera reads them out."""
         ...
 
+    def whole(self, instrument: "Instrument", preset: Preset) -> Preset:
+        """Give a preset as the camera counts, before its pixels are summed."""
+        ...
+
 
 SHOWS_E_PER_A2 = 20.0
 """A dose from which a mark is seen at low magnification; assumed."""

@@ -19,10 +19,12 @@ from ..grid.film import RIM_UM
 from ..grid.openings import SquareKind
 from ..grid.world import GridWorld
 from ..instrument.instrument import Instrument
+from ..pictures.counting import counted_share
 from ..pictures.illuminated import layers_seen, light_of, matter_of
-from ..pictures.movie import path_px
+from ..pictures.movie import aberrations, path_px
 from ..pictures.render_survey import Light, transmitted
 from ..pictures.specimen import Stain, View, holes_in
+from .error_models import PARTICULAR
 
 THUMBNAIL_PX = 16
 """Shorter side of the small picture that is still rendered."""
@@ -32,6 +34,10 @@ SAMPLES = 5
 
 THIN_FILM_NM = 3.0
 """More support film than this counts as film."""
+
+AWAY_UM = (0.75, 1.5, 2.5, 3.5)
+AWAY = ("axis", "near the axis", "off axis", "far off axis", "farther off axis")
+"""Exposures are told apart by the image shift that they take: coma and astigmatism grow with it."""
 
 UNIT_A = 4.0
 """Resolutions of spots that have no true one are told as multiples of this."""
@@ -100,9 +106,11 @@ class Spot:
     expected_a
         What resolutions are told against.
     thumbnail
-        Expected electrons per pixel of the whole field, some 16 pixels a side.
+        Electrons per pixel that the camera is expected to count, all of the field, some 16 pixels a side.
     defocus_um
         True, underfocus negative.
+    astigmatism_a
+        True.
     path_a
         Way that the specimen goes during the exposure, by the drift of this one and one and the same movement by the
         beam: what measured ways are told against.
@@ -113,6 +121,7 @@ class Spot:
     expected_a: float
     thumbnail: NDArray[np.float32]
     defocus_um: float
+    astigmatism_a: float
     path_a: float
 
 
@@ -152,17 +161,42 @@ def _covered(world: GridWorld) -> float:
 
 
 def film_at(world: GridWorld, x_um: float, y_um: float) -> tuple[str, float]:
-    """Say whether the square at a place has film, of what, and the ice on it."""
+    """Say whether the square at a place has film, of what, and what became of the square; and the ice on it."""
     square = world.squares_at(np.array([x_um]), np.array([y_um]))
-    return _film_of(world, int(square.kind[0])), float(square.ice_nm[0])
+    kind = SquareKind(int(square.kind[0]))
+    return path_of(_film_of(world, kind), kind.name.lower()), float(square.ice_nm[0])
+
+
+def path_of(*names: str) -> str:
+    """Join classes from the general to the particular."""
+    return PARTICULAR.join(names)
 
 
 def _film_of(world: GridWorld, kind: int) -> str:
     return "no film" if kind == SquareKind.EMPTY else _on(world, "film")
 
 
-def focus_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
-    """Say what lies where the instrument looks, for focusing on it: film, none, or a bar; and the ice there."""
+def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[str, float]:
+    """Say what lies where the instrument focuses: film, too little of it, or a bar, with the holes' kind; and the ice.
+
+    The ice is the mean over what of the field is no bar: it is what hides the film's grain.
+    """
+    world = instrument.world
+    if world is None:
+        return "nothing", 0.0
+    view = instrument.view(preset, at)
+    layers = layers_seen(instrument, view.coarser(max(math.ceil(min(view.rows, view.cols) / THUMBNAIL_PX), 1)), ())
+    free = layers.free > 0.5
+    if free.mean() < 0.5:
+        return "bar", 0.0
+    ice = float(layers.ice_nm[free].mean())
+    if float((layers.film_nm[free] > THIN_FILM_NM).mean()) < 0.5:
+        return _on(world, "little film"), ice
+    return path_of(_on(world, "film"), world.spec.hole_type), ice
+
+
+def height_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
+    """Say what lies where the instrument looks for the height of a square: its film, or a bar; and the ice there."""
     world = instrument.world
     if world is None:
         return "nothing", 0.0
@@ -171,6 +205,13 @@ def focus_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
     if float(world.bar_distance_um(x, y, square)[0]) > 0:
         return "bar", 0.0
     return _film_of(world, int(square.kind[0])), float(world.ice_nm(x, y)[0])
+
+
+def middle_site(sites: "SitesInView", middle_px: Floats) -> str:
+    """Give the class of the site nearest to the middle of a view; empty where there is none."""
+    if not sites.of:
+        return ""
+    return sites.of[int(np.linalg.norm(sites.places_px - middle_px, axis=1).argmin())].partition(PARTICULAR)[0]
 
 
 def squares_under(world: GridWorld, view: View) -> list[tuple[int, int]]:
@@ -206,7 +247,7 @@ def sites_of(world: GridWorld, i: int, j: int) -> Sites:
     of = []
     for first, second, thickness, complete in zip(a.tolist(), b.tolist(), ice.tolist(), whole.tolist(), strict=True):
         reached = known.get((first, second), math.inf)
-        of.append(_on(world, _site_class(reached, thickness, complete, empty_square)))
+        of.append(_site(world, _site_class(reached, thickness, complete, empty_square)))
     return Sites(a, b, holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown], ice, tuple(of))
 
 
@@ -225,6 +266,11 @@ def _on(world: GridWorld, name: str) -> str:
     return f"{name} on gold" if world.film.gold else name
 
 
+def _site(world: GridWorld, name: str) -> str:
+    """Tell classes of sites apart by film and lattice."""
+    return path_of(_on(world, name), world.spec.hole_type)
+
+
 def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> Spot:
     """Describe what an exposure looks at."""
     view = instrument.view(preset, at)
@@ -237,13 +283,18 @@ def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
     film = float((layers.film_nm > THIN_FILM_NM).mean())
     reached = math.inf if world is None else float(truth.resolution_a(np.array(ice), world.spec.b_a2))
     of = _spot_class(float(layers.free.mean()), film, reached)
+    lens = aberrations(instrument, preset, at)
+    away = math.hypot(instrument.state.shift_x_um, instrument.state.shift_y_um)
+    lit = through * light_of(instrument, preset, at).electrons
+    counted = counted_share(float(lit.mean()) / preset.exposure_s, instrument.profile.camera)
     path = path_px(instrument, preset, at, view.pixel_um * 1e4, np.random.Generator(np.random.PCG64(0)))
     return Spot(
-        of=of,
+        of=path_of(of, AWAY[int(np.searchsorted(AWAY_UM, away))]),
         covariate=reached if math.isfinite(reached) else ice,
         expected_a=reached if of == "ice" else UNIT_A,
-        thumbnail=np.asarray(through * light_of(instrument, preset, at).electrons, np.float32),
-        defocus_um=instrument.true_defocus_um(instrument.looked_at(at, preset), at),
+        thumbnail=np.asarray(lit * counted, np.float32),
+        defocus_um=-lens.defocus_a * 1e-4,
+        astigmatism_a=lens.astigmatism_a,
         path_a=float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) * view.pixel_um * 1e4,
     )
 
@@ -288,7 +339,7 @@ def sites_in(world: GridWorld, view: View, known: dict[tuple[int, int], Sites]) 
     size, reach = np.array([view.rows, view.cols]), radius / view.pixel_um
     shown = np.flatnonzero(((places >= -0.5) & (places <= size - 0.5)).all(axis=1))
     inner = np.asarray(((places - reach[:, None] >= -0.5) & (places + reach[:, None] <= size - 0.5)).all(axis=1))
-    names = tuple(of[n] if inner[n] else _on(world, "border") for n in shown)
+    names = tuple(of[n] if inner[n] else _site(world, "border") for n in shown)
     return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], names)
 
 

@@ -3,13 +3,19 @@
 A table is an empirical conditional distribution. Its cells are conditions (a class, and an interval of one covariate);
 each holds the share of cases in which anything was answered, and answers as they came, sorted by their leading column.
 Drawing a row at a quantile therefore draws the leading number from its own distribution and everything else together
-with it, outliers and correlations included; nothing is assumed of any shape.
+with it, outliers and correlations included; nothing is assumed of any shape. Classes are paths from the general to the
+particular, as ``ice > R2/1``: where the particular has no cells of its own, the general one's stand.
+
+What is seen together comes out together: answers of one group (the sites of a picture, the groups of a square, the
+squares of a grid) share a part of their normal scores, as large as the fit has found it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +25,16 @@ from ....protocols.errors import BadInput
 from ..grid.cells import Floats
 from ..instrument.profile import Frozen, first_complaint
 
+Group = Literal["grid", "square", "picture"]
+
 SHIPPED = "fits"
 """Folder of the fits that ship with the package."""
 
 USUAL = "demo-2k"
 """Profile whose fit stands in for those that have none."""
+
+PARTICULAR = " > "
+"""Between the general and the particular in the name of a class."""
 
 ANY = "any"
 """Class of the cells that stand for classes nobody has fitted."""
@@ -45,7 +56,8 @@ class Cell(Frozen):
     ``rows`` are in the order of the leading column and stand for equal shares of the answers.
     """
 
-    of: str = Field(description="Class of the thing looked at.")
+    of: str = Field(description="Class of the thing looked at, a path from the general to the particular.")
+    at: float = Field(default=0.0, description="Median of the covariate; between two cells the share is interpolated.")
     below: float | None = Field(description="Upper end of the covariate's interval; null for the last of a class.")
     cases: int = Field(ge=1, description="Things of this kind that were looked at.")
     answered: float = Field(ge=0, le=1, description="Share of them that was answered at all.")
@@ -57,7 +69,11 @@ class Table(Frozen):
 
     about: str = Field(description="What is asked, of what, and what the covariate is.")
     columns: tuple[str, ...] = Field(min_length=1, description="Names of the numbers; rows are sorted by the first.")
-    alike: float = Field(ge=0, le=1, description="Correlation of the answers within one picture.")
+    alike: float = Field(ge=0, le=1, description="Correlation of the answers within one group.")
+    together: float = Field(
+        default=0.0, ge=0, le=1, description="Correlation, within one group, of whether there is an answer at all."
+    )
+    again: float = Field(default=0.0, ge=0, le=1, description="The same for the same thing looked at again.")
     cells: tuple[Cell, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -71,18 +87,36 @@ class Table(Frozen):
         return self
 
     @cached_property
-    def _by_class(self) -> dict[str, tuple[Floats, list[tuple[float, Floats]]]]:
-        """Edges between the cells of each class, and share and rows of each cell."""
+    def _by_class(self) -> "dict[str, _Class]":
         found: dict[str, list[Cell]] = {}
         for cell in self.cells:
             found.setdefault(cell.of, []).append(cell)
         return {
-            of: (
+            of: _Class(
                 np.array([cell.below for cell in cells[:-1]], np.float64),
-                [(cell.answered, np.array(cell.rows, np.float64).reshape(-1, len(self.columns))) for cell in cells],
+                np.array([cell.at for cell in cells], np.float64),
+                np.array([cell.answered for cell in cells], np.float64),
+                [np.array(cell.rows, np.float64).reshape(-1, len(self.columns)) for cell in cells],
             )
             for of, cells in found.items()
         }
+
+    def _class_of(self, path: str) -> str:
+        """Name the most particular class on this path that has cells."""
+        while path not in self._by_class:
+            path, more, _ = path.rpartition(PARTICULAR)
+            if not more:
+                return ANY
+        return path
+
+    def cell_of(self, of: str, covariate: float) -> tuple[str, int]:
+        """Name the cell that a thing falls into: class and number."""
+        name = self._class_of(of)
+        return name, int(np.searchsorted(self._by_class[name].edges, covariate, side="right"))
+
+    def share(self, of: str, covariate: float) -> float:
+        """Give the share of such things that is answered at all."""
+        return float(self._by_class[self._class_of(of)].share(np.array([covariate]))[0])
 
     def draw(self, of: Sequence[str], covariate: Floats, chance: Floats, quantile: Floats) -> Floats:
         """Draw an answer for each thing.
@@ -102,20 +136,39 @@ class Table(Frozen):
         answers = np.full((len(of), len(self.columns)), np.nan)
         classes = np.asarray(of)
         for name in np.unique(classes):
-            edges, cells = self._by_class.get(str(name)) or self._by_class[ANY]
             mine = np.flatnonzero(classes == name)
-            which = np.searchsorted(edges, covariate[mine], side="right")
+            one = self._by_class[self._class_of(str(name))]
+            seen = mine[chance[mine] < one.share(covariate[mine])]
+            which = np.searchsorted(one.edges, covariate[seen], side="right")
             for number in np.unique(which):
-                share, rows = cells[number]
-                here = mine[which == number]
-                here = here[chance[here] < share]
-                if len(rows):
-                    answers[here] = _between(rows, quantile[here])
+                here = seen[which == number]
+                answers[here] = _between(one.rows_near(int(number)), quantile[here])
         return answers
 
     def column(self, name: str) -> int:
         """Say where a column stands."""
         return self.columns.index(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """The cells of one class: edges between them, and middle, share and rows of each."""
+
+    edges: Floats
+    middles: Floats
+    shares: Floats
+    rows: list[Floats]
+
+    def share(self, covariate: Floats) -> Floats:
+        """Give the share of cases with an answer, interpolated from cell to cell."""
+        if len(self.shares) == 1 or not (np.diff(self.middles) > 0).all():
+            return np.asarray(self.shares[np.searchsorted(self.edges, covariate, side="right")])
+        return np.interp(covariate, self.middles, self.shares)
+
+    def rows_near(self, number: int) -> Floats:
+        """Give the rows of a cell; where it has none, those of the nearest cell that has."""
+        order = sorted(range(len(self.rows)), key=lambda other: abs(other - number))
+        return next(self.rows[other] for other in order if len(self.rows[other]))
 
 
 class ErrorModels(Frozen):
@@ -147,9 +200,18 @@ TABLES: dict[str, tuple[str, ...]] = {
     "reload": ("confidence", "off_x_um", "off_y_um", "turn_deg"),
     "height": ("error_um",),
     "autofocus": ("error_um", "read_off_um", "trusted"),
-    "verdict": ("resolution_ratio", "confidence", "defocus_error_um", "astigmatism_a", "counts_ratio", "motion_ratio"),
-}
+    "verdict": (
+        "resolution_ratio", "confidence", "defocus_error_um", "astigmatism_ratio", "counts_ratio", "motion_ratio",
+    ),
+}  # fmt: skip
 """The tables that a pixel-free microscope draws from, and their columns."""
+
+GROUPS: Mapping[str, Group] = {
+    "opening": "grid", "cut opening": "grid", "centre": "grid", "square lattice": "grid", "height": "grid",
+    "hole lattice": "square", "picture offset": "square", "autofocus": "square", "verdict": "square",
+    "square site": "picture", "hole site": "picture", "reload": "grid",
+}  # fmt: skip
+"""Whose answers may go together, table by table."""
 
 CATEGORIES = ("good", "small_or_thick", "contaminated", "cracked", "partial", "broken_or_dry")
 """What ``category`` counts: the classes of openings."""

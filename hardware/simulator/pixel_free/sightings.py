@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -22,17 +23,20 @@ from ..instrument.instrument import Instrument, Seen
 from ..pictures.illuminated import light_of, matter_of
 from ..pictures.specimen import Stain, View
 from . import conditions
-from .conditions import Openings, Sites
-from .error_models import CATEGORIES, STATUSES, ErrorModels, Table
+from .conditions import Openings, Sites, SitesInView
+from .error_models import CATEGORIES, GROUPS, PARTICULAR, STATUSES, ErrorModels
 
-FOCUS_PLACE_UM, OF_PLACE = 1.0, 0.7
-"""Measurements of focus so near to each other are of one place, which has so large a share in how they come out."""
+FOCUS_PLACE_UM = 1.0
+"""Measurements of focus so near to each other are of one place."""
 
 LANDMARK_UM = 4.0
 """Distance of the places by which views of one square are told to show the same."""
 
-CUT_SHARES = (0.25, 0.5, 0.75, 1.0)
+CUT_SHARES = (0.25, 0.5, 0.75, 0.95, 1.01)
 """Shares of an opening in view, up to which one answer on it stands."""
+
+READ_OUT = ("rows_px", "cols_px", "pixel_size_a")
+"""What of a preset changes where pixels are summed."""
 
 NOTHING_SEEN = "no round bright areas recur on a lattice"
 
@@ -62,6 +66,14 @@ class PixelFree:
         """Give presets as this camera reads them out."""
         return {name: read_out(preset) for name, preset in presets.items()}
 
+    def whole(self, instrument: Instrument, preset: Preset) -> Preset:
+        """Give the preset whose pixels this one sums, if it is one of the instrument's own read out."""
+        own = instrument.profile.levels[preset.level].preset
+        summed = read_out(own)
+        if any(getattr(summed, name) != getattr(preset, name) for name in READ_OUT):
+            return preset
+        return preset.model_copy(update={name: getattr(own, name) for name in READ_OUT})
+
     def take(self, instrument: Instrument, shot: Shot, at: datetime, marks: Sequence[Stain]) -> Seen:
         """Take an image without rendering it."""
         preset = read_out(shot.preset)
@@ -82,21 +94,49 @@ class PixelFree:
             return Seen(preset, pixels, self._atlas(look))
         return Seen(preset, pixels, self._film(look))
 
-    def focused(self, instrument: Instrument, table: Literal["height", "autofocus"]) -> Floats | None:
+    def focused(self, instrument: Instrument, name: Literal["height", "autofocus"]) -> Floats | None:
         """Say how far off a measurement of height or focus here is; None where it finds nothing.
 
-        Much of it belongs to the place: tried again there, it comes out much the same.
+        Whether anything is seen belongs to the square and to the place as far as the fit has found it to.
         """
-        of, covariate = conditions.focus_place(instrument, instrument.clock.now())
-        x, y = instrument.to_grid(instrument.looked_at(instrument.clock.now()))
-        own = key(table, instrument.seed, instrument.state.on_stage or 0)
-        at = round(float(x) / FOCUS_PLACE_UM), round(float(y) / FOCUS_PLACE_UM)
-        chance = float(uniform(own, "chance", *at))
-        again = float(instrument.rng(table).standard_normal())
-        mixed = math.sqrt(OF_PLACE) * float(normal(own, "quantile", *at)) + math.sqrt(1 - OF_PLACE) * again
-        answer = self._models.tables[table].draw(
-            [of], np.array([covariate]), np.array([chance]), np.array([float(ndtr(mixed))])
-        )[0]
+        now = instrument.clock.now()
+        table, rng = self._models.tables[name], instrument.rng(name)
+        if name == "height":
+            of, covariate = conditions.height_place(instrument, now)
+        else:
+            of, covariate = conditions.focus_place(instrument, _focus_preset(instrument), now)
+        common = self._common(instrument, name, *instrument.to_grid(instrument.looked_at(now)))
+        x, y = instrument.to_grid(instrument.looked_at(now))
+        own = key(name, instrument.seed, instrument.state.on_stage or 0)
+        place = float(normal(own, "place", round(float(x) / FOCUS_PLACE_UM), round(float(y) / FOCUS_PLACE_UM)))
+        fresh = rng.standard_normal(2)
+        again = max(table.again, table.together)
+        whether = math.sqrt(table.together) * common[0] + math.sqrt(again - table.together) * place
+        chance = ndtr(whether + math.sqrt(1 - again) * fresh[0])
+        quantile = _mixed(table.alike, common[1], fresh[1:])
+        answer = table.draw([of], np.array([covariate]), np.atleast_1d(chance), quantile)[0]
+        return None if np.isnan(answer[0]) else np.asarray(answer)
+
+    def _common(self, instrument: Instrument, name: str, x_um: float, y_um: float) -> tuple[float, float]:
+        """Give the normal scores that a place shares with its grid or square: of having an answer, and of which."""
+        world = instrument.world
+        if world is None:
+            return 0.0, 0.0
+        own = key("common", name, instrument.seed, world.slot, instrument.state.loads.get(world.slot, 0))
+        i = j = np.zeros(1, np.int64)
+        if GROUPS[name] == "square":
+            i, j = world.square_at(np.array([x_um]), np.array([y_um]))
+        return float(normal(own, "chance", i, j)[0]), float(normal(own, "quantile", i, j)[0])
+
+    def _drawn(
+        self, instrument: Instrument, name: str, place_um: Floats, of: str, covariate: float, rng: np.random.Generator
+    ) -> Floats | None:
+        """Draw one answer on a place of the grid; None where there is none."""
+        table = self._models.tables[name]
+        common = self._common(instrument, name, float(place_um[0]), float(place_um[1]))
+        own = rng.standard_normal(2)
+        chance, quantile = _mixed(table.together, common[0], own[:1]), _mixed(table.alike, common[1], own[1:])
+        answer = table.draw([of], np.array([covariate]), chance, quantile)[0]
         return None if np.isnan(answer[0]) else np.asarray(answer)
 
     def _turn_to(self, instrument: Instrument) -> None:
@@ -140,9 +180,9 @@ class PixelFree:
     def _opening_answers(self, look: "Look", openings: Openings, load: int) -> Floats:
         table = self._models.tables["opening"]
         own = key("openings seen", look.instrument.seed, look.world.slot, load)
-        common = float(normal(own, "picture", 0))
-        quantile = _alike(table, common, normal(own, "quantile", openings.i, openings.j))
-        chance = uniform(own, "chance", openings.i, openings.j)
+        common, place = normal(own, "picture", [0, 1]), (openings.i, openings.j)
+        quantile = _mixed(table.alike, float(common[0]), normal(own, "quantile", *place))
+        chance = _mixed(table.together, float(common[1]), normal(own, "chance", *place))
         answers = table.draw(openings.of, openings.relative_light, chance, quantile)
         answers[:, table.column("mean_ratio")] *= openings.light * look.unit
         answers[:, table.column("area_ratio")] *= (openings.side_um / look.view.pixel_um) ** 2
@@ -153,9 +193,8 @@ class PixelFree:
         own = key("cut openings seen", look.instrument.seed, look.world.slot, load)
         quantile = uniform(own, "quantile", openings.i, openings.j)
         chance = uniform(own, "chance", openings.i, openings.j)
-        parts = [
-            table.draw(openings.of, np.full(len(quantile), share - 1e-6), chance, quantile) for share in CUT_SHARES
-        ]
+        middles = [(low + high) / 2 for low, high in pairwise((0.0, *CUT_SHARES))]
+        parts = [table.draw(openings.of, np.full(len(quantile), share), chance, quantile) for share in middles]
         return [
             [None if np.isnan(part[n, 0]) else [_rounded(part[n, 0]), float(part[n, 1])] for part in parts]
             for n in range(len(quantile))
@@ -185,19 +224,19 @@ class PixelFree:
         middle = look.middle
         of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
         rng = look.instrument.rng("sightings")
-        return {
-            "level": look.level,
-            "opening": self._centre(look, of, rng) if look.level == "square" else None,
-            **self._landmarks(look, of, ice_nm, rng),
-            **self._holes(look, of, ice_nm, rng),
-        }
+        sites = conditions.sites_in(look.world, look.view, self._sites) if look.world.film.hole_um else None
+        opening = self._centre(look, of, rng) if look.level == "square" else None
+        if look.level == "hole" and sites is not None:
+            of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, look.middle_px))
+        landmarks, holes = self._landmarks(look, of, ice_nm, rng), self._holes(look, sites, of, ice_nm, rng)
+        return {"level": look.level, "opening": opening, **landmarks, **holes}
 
     def _centre(self, look: "Look", of: str, rng: np.random.Generator) -> list[float] | None:
         """Give where the middle of the opening in view seems to be: (row, col) and how sure that is."""
         i, j = look.world.square_at(look.middle[:1], look.middle[1:])
         true = look.world.centre_of(int(i[0]), int(j[0]))
         away = float(np.linalg.norm(true - look.middle))
-        answer = _drawn(self._models.tables["centre"], of, away, rng)
+        answer = self._drawn(look.instrument, "centre", look.middle, of, away, rng)
         if answer is None:
             return None
         row, col = look.view.pixels_of(true) + look.to_px(answer[1:3])
@@ -207,7 +246,7 @@ class PixelFree:
         """Give the places by which this picture is found in another, and how alike the two seem."""
         off, alike = np.zeros(2), 1.0
         if look.level == "hole":
-            answer = _drawn(self._models.tables["picture offset"], of, ice_nm, rng)
+            answer = self._drawn(look.instrument, "picture offset", look.middle, of, ice_nm, rng)
             if answer is None:
                 return {"landmarks": {}}
             off, alike = answer[1:3], float(answer[0])
@@ -219,18 +258,20 @@ class PixelFree:
         marks = _named(a[inside], b[inside], places[inside] + look.to_px(off))
         return {"landmarks": marks, "alike": _rounded(alike)}
 
-    def _holes(self, look: "Look", of: str, ice_nm: float, rng: np.random.Generator) -> Sighted:
+    def _holes(
+        self, look: "Look", seen: SitesInView | None, of: str, ice_nm: float, rng: np.random.Generator
+    ) -> Sighted:
         """Give the lattice and what seems to stand at its sites."""
-        if look.world.film.hole_um == 0:
+        lattice = None
+        if seen is not None:
+            lattice = self._drawn(look.instrument, f"{look.level} lattice", look.middle, of, ice_nm, rng)
+        if seen is None or lattice is None:
             return {"lattice": None, "holes": [], "reason": NOTHING_SEEN}
-        lattice = _drawn(self._models.tables[f"{look.level} lattice"], of, ice_nm, rng)
-        if lattice is None:
-            return {"lattice": None, "holes": [], "reason": NOTHING_SEEN}
-        seen = conditions.sites_in(look.world, look.view, self._sites)
         table = self._models.tables[f"{look.level} site"]
-        count = len(seen.of)
-        quantile = _alike(table, float(rng.standard_normal()), rng.standard_normal(count))
-        answers = table.draw(seen.of, seen.ice_nm, rng.random(count), quantile)
+        count, common = len(seen.of), rng.standard_normal(2)
+        chance = _mixed(table.together, float(common[0]), rng.standard_normal(count))
+        quantile = _mixed(table.alike, float(common[1]), rng.standard_normal(count))
+        answers = table.draw(seen.of, seen.ice_nm, chance, quantile)
         paths, _ = matter_of(look.instrument)
         means = np.exp(-seen.ice_nm / paths.ice_nm) * look.unit
         places = seen.places_px + look.to_px(lattice[1:3])
@@ -251,27 +292,29 @@ class PixelFree:
         self, instrument: Instrument, shot: Shot, preset: Preset, at: datetime, marks: Sequence[Stain]
     ) -> Seen:
         rng = instrument.rng("sightings")
-        spot = conditions.spot_of(instrument, shot.preset, at, marks)
+        full = self.whole(instrument, shot.preset)
+        spot = conditions.spot_of(instrument, full, at, marks)
         # The thumbnail is of the field as the preset reads it out, however many places it was worked out at.
         rows = np.minimum(np.arange(preset.rows_px), spot.thumbnail.shape[0] - 1)
         cols = np.minimum(np.arange(preset.cols_px), spot.thumbnail.shape[1] - 1)
-        summed = np.float32((preset.pixel_size_a / shot.preset.pixel_size_a) ** 2)
+        summed = np.float32((preset.pixel_size_a / full.pixel_size_a) ** 2)
         electrons = spot.thumbnail[np.ix_(rows, cols)] * summed
         frames = preset.frames if shot.save_frames else 1
         each = (electrons + instrument.profile.camera.dark_e_per_px) / frames
         counts = rng.poisson(np.repeat(each[None], frames, axis=0))
         pixels = counts.astype(np.int32) if frames > 1 else counts[0].astype(np.int32)
-        answer = _drawn(self._models.tables["verdict"], spot.of, spot.covariate, rng)
+        place = instrument.to_grid(instrument.looked_at(at, shot.preset))
+        answer = self._drawn(instrument, "verdict", place, spot.of, spot.covariate, rng)
         verdict: Sighted = {"median_counts": _rounded(float(np.median(counts.sum(axis=0)))), "fit": None}
         if answer is not None:
-            ratio, confidence, error_um, astigmatism_a, counts_ratio, motion = answer.tolist()
+            ratio, confidence, error_um, astigmatism, counts_ratio, motion = answer.tolist()
             verdict["median_counts"] = _rounded(verdict["median_counts"] * counts_ratio)
             verdict["motion_a"] = _rounded(spot.path_a * motion)
             verdict["fit"] = {
                 "resolution_a": _rounded(ratio * spot.expected_a),
                 "confidence": _rounded(confidence),
                 "defocus_um": _rounded(-(spot.defocus_um + error_um)),
-                "astigmatism_a": _rounded(astigmatism_a),
+                "astigmatism_a": _rounded(astigmatism * spot.astigmatism_a),
             }
         return Seen(preset, pixels, {"level": preset.level, "verdict": verdict})
 
@@ -287,10 +330,14 @@ class Look:
     level: str
 
     @property
+    def middle_px(self) -> Floats:
+        """The middle of the view, (row, col)."""
+        return np.array([(self.view.rows - 1) / 2, (self.view.cols - 1) / 2])
+
+    @property
     def middle(self) -> Floats:
         """The grid's coordinates in the middle of the view."""
-        at = np.array([(self.view.rows - 1) / 2, (self.view.cols - 1) / 2, 1.0])
-        return np.asarray(self.view.to_grid @ at)
+        return np.asarray(self.view.to_grid @ [*self.middle_px, 1.0])
 
     def to_px(self, off_um: Floats) -> Floats:
         """Bring a difference in the grid's frame to (row, col)."""
@@ -330,7 +377,10 @@ def _opening(
         row, col = look.to_px(np.array([off_x, off_y]))
         values = [_rounded(v) for v in (score, mean, area, row, col)]
         seen = [CATEGORIES[int(category)], *values]
-    cuts = [None if part is None else [CATEGORIES[int(part[1])], part[0]] for part in cut]
+    cuts = [
+        [below, None if part is None else [CATEGORIES[int(part[1])], part[0]]]
+        for below, part in zip(CUT_SHARES, cut, strict=True)
+    ]
     row, col = place
     return {
         "name": name, "row": _rounded(row), "col": _rounded(col),
@@ -338,15 +388,15 @@ def _opening(
     }  # fmt: skip
 
 
-def _drawn(table: Table, of: str, covariate: float, rng: np.random.Generator) -> Floats | None:
-    chance, quantile = rng.random(2)
-    answer = table.draw([of], np.array([covariate]), np.array([chance]), np.array([quantile]))[0]
-    return None if np.isnan(answer[0]) else np.asarray(answer)
+def _focus_preset(instrument: Instrument) -> Preset:
+    """Give the preset in which the instrument focuses."""
+    preset = instrument.state.preset
+    return preset if preset is not None and preset.level == "focus" else instrument.profile.levels["focus"].preset
 
 
-def _alike(table: Table, common: float, own: Floats) -> Floats:
-    """Turn standard normal numbers into quantiles that are correlated within one picture."""
-    return np.asarray(ndtr(math.sqrt(table.alike) * common + math.sqrt(1 - table.alike) * own))
+def _mixed(share: float, common: float, own: Floats) -> Floats:
+    """Turn standard normal numbers into quantiles that are correlated within one group."""
+    return np.asarray(ndtr(math.sqrt(share) * common + math.sqrt(1 - share) * own))
 
 
 def _named(i: NDArray[np.int64], j: NDArray[np.int64], places: Floats) -> dict[str, list[float]]:
