@@ -56,6 +56,30 @@ def holes(
     train_kind(HOLES, out, from_simulator, labels, device, seed, steps, batch, threads, weights, afresh)
 
 
+@train_app.command("hole-scores")
+def hole_scores(
+    out: Out,
+    from_simulator: Simulated = None,
+    labels: Labels = None,
+    network: Annotated[str, typer.Option(help="own, average-pool or padded.")] = "own",
+    device: Device = "cpu",
+    seed: Seed = 1,
+    steps: Steps = None,
+    batch: BatchSize = None,
+    threads: Threads = 1,
+    weights: Start = None,
+    afresh: Afresh = False,
+) -> None:
+    """Train a network that scores holes; again with the same words goes on where it was cut off."""
+    _with_libraries()
+    from ..detectors.training.kinds import HOLE_SCORES
+
+    name = "hole-scores" if network == "own" else f"hole-scores-{network}"
+    if name not in HOLE_SCORES:
+        raise BadInput(f"there is no network called {network}; there are own, average-pool and padded")
+    train_kind(HOLE_SCORES[name], out, from_simulator, labels, device, seed, steps, batch, threads, weights, afresh)
+
+
 def train_kind(
     kind: "Kind",
     out: Path,

@@ -4,6 +4,7 @@ Nothing of it depends on the image's size or on what else is in the batch. Only 
 torch for it, and they only when a finder with a network is made.
 """
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,6 +44,10 @@ class HoleMaps(nn.Module):
 
     The maps are the logit of a hole's centre, the logit of its disc, and the logarithm of its radius over the working
     radius. Rows and columns are multiples of 16.
+
+    Two buffers come with the weights: ``calibration``, slope and offset that make the centre's logit a chance, and
+    ``site``, the weights of centre, disc, the site's merit without the network, and 1, in the chance that a hole stands
+    at a site of the lattice.
     """
 
     def __init__(self) -> None:
@@ -59,6 +64,8 @@ class HoleMaps(nn.Module):
         nn.init.constant_(self.last.bias[:1] if self.last.bias is not None else self.last.weight[:0], -3.0)
         self.calibration: Tensor
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+        self.site: Tensor
+        self.register_buffer("site", torch.tensor([0.5, 0.1, 2.5, 0.0]))
 
     def forward(self, images: Tensor) -> Tensor:
         """Answer the three maps."""
@@ -86,3 +93,10 @@ def maps_of(network: HoleMaps, image: NDArray[np.float32]) -> NDArray[np.float32
         seen = torch.from_numpy(np.ascontiguousarray(padded))[None, None].to(memory_format=torch.channels_last)
         maps = network(seen)[0].numpy()
     return np.asarray(maps[:, : -(-rows // STRIDE), : -(-cols // STRIDE)], np.float32)
+
+
+def tops(heat: NDArray[np.float32], reach: int, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give rows and columns of the places that are highest within `reach` px and above `least`."""
+    around = cv2.dilate(heat, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    rows, cols = np.nonzero((heat >= around) & (heat > least))
+    return rows.astype(np.intp), cols.astype(np.intp)

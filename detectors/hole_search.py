@@ -64,14 +64,10 @@ class Checked:
 
 def search(view: View, expected: Expected) -> Checked | None:
     """Propose lattices at every radius, look closely at the most significant, answer the surest."""
-    low = None if expected.radius is None else 0.7 * expected.radius
-    high = None if expected.radius is None else 1.35 * expected.radius
-    proposals = [proposal for discs in looks(view, radii(view, low, high)) for proposal in _proposals(discs, expected)]
-    proposals.sort(key=lambda proposal: -proposal.significance)
     best: Checked | None = None
     tried: list[Proposal] = []
     looked_at = 0
-    for proposal in proposals[:_MOST_PROPOSED]:
+    for proposal in proposed(view, expected)[:_MOST_PROPOSED]:
         # Quality is significance times factors up to 1: what follows cannot be better than its significance.
         if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.0 if best is None else best.quality):
             break
@@ -80,11 +76,19 @@ def search(view: View, expected: Expected) -> Checked | None:
         if looked_at == _MOST_CHECKED:
             break
         looked_at += 1
-        result = _checked(view, proposal, expected)
+        result = checked(view, proposal, expected)
         if result is not None:
             tried.append(proposal)
             best = result if best is None or result.quality > best.quality else best
     return best
+
+
+def proposed(view: View, expected: Expected) -> list[Proposal]:
+    """Propose lattices at every radius that is expected, the most significant first."""
+    low = None if expected.radius is None else 0.7 * expected.radius
+    high = None if expected.radius is None else 1.35 * expected.radius
+    found = [proposal for discs in looks(view, radii(view, low, high)) for proposal in _proposals(discs, expected)]
+    return sorted(found, key=lambda proposal: -proposal.significance)
 
 
 def _alike(one: Proposal, other: Proposal) -> bool:
@@ -132,7 +136,7 @@ def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:
     return np.asarray(film[index[:, 0], index[:, 1]], np.bool_)
 
 
-def _checked(view: View, proposal: Proposal, expected: Expected) -> Checked | None:
+def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | None:
     """Measure the usual hole at the proposal's sites, move the sites to it, and say how sure the lattice is."""
     better, shape = proposal, None
     for _ in range(2):

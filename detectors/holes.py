@@ -71,7 +71,7 @@ class LatticeHoles:
         if best is None or best.confidence < _SURE:
             return _none(image, "no round bright areas recur on a lattice")
         with stage("sites") as say:
-            holes, lattice = _settled(view, best)
+            holes, lattice = settled(view, best)
             say(counted(hole.status.value for hole in holes))
         kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
@@ -79,18 +79,21 @@ class LatticeHoles:
 
     def _best(self, view: View, pixel_size_a: float | None) -> Checked | None:
         """Look with the expected sizes first; if nothing sure is there, with all."""
-        expected = self._expected(view, pixel_size_a)
+        expected = expected_in(view, pixel_size_a, self._options.hole_diameter_um, self._options.hole_pitch_um)
         best = search(view, expected)
         if expected != Expected(None, None) and (best is None or best.confidence < _SURE):
             best = search(view, Expected(None, None))
         return best
 
-    def _expected(self, view: View, pixel_size_a: float | None) -> Expected:
-        if pixel_size_a is None:
-            return Expected(None, None)
-        per_um = 1e4 / (pixel_size_a * view.step)
-        diameter, pitch = self._options.hole_diameter_um, self._options.hole_pitch_um
-        return Expected(None if diameter is None else diameter / 2 * per_um, None if pitch is None else pitch * per_um)
+
+def expected_in(view: View, pixel_size_a: float | None, diameter_um: float | None, pitch_um: float | None) -> Expected:
+    """Bring what is known of the holes to working pixels of a view; nothing where the pixel size is not known."""
+    if pixel_size_a is None:
+        return Expected(None, None)
+    per_um = 1e4 / (pixel_size_a * view.step)
+    return Expected(
+        None if diameter_um is None else diameter_um / 2 * per_um, None if pitch_um is None else pitch_um * per_um
+    )
 
 
 def _told(best: Checked, step: float) -> str:
@@ -121,7 +124,7 @@ def _none(image: Image, reason: str) -> HoleDetections:
     return HoleDetections((), None, image.pixel_size_a, reason)
 
 
-def _settled(view: View, best: Checked) -> tuple[list[FoundHole], Lattice]:
+def settled(view: View, best: Checked) -> tuple[list[FoundHole], Lattice]:
     """Judge every site of the final lattice; answer holes and lattice in pixels of the image."""
     shape, basis = best.shape, best.proposal.basis
     pitch = pitch_of(basis)

@@ -99,12 +99,16 @@ class FoundHole:
 
 @dataclass(frozen=True, slots=True)
 class HoleDetections:
-    """All sites of one image with their lattice. ``reason`` says in words why the list is empty."""
+    """All sites of one image with their lattice.
+
+    ``reason`` says in words why the list is empty, ``note`` what to know of how it was found, e.g. without a network.
+    """
 
     holes: tuple[FoundHole, ...]
     lattice: Lattice | None
     pixel_size_a: float | None = None
     reason: str = ""
+    note: str = ""
 
 
 class SquareFinder(Protocol):

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from ...protocols.errors import BadInput
 from ..film import binned, view_of
-from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps
+from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, tops
 from ..regions import Points
 from .calibration import platt
 from .labelled import LabelledImage
 from .loop import Batch
-from .randomised import drawn, spoilt
+from .randomised import drawn, nothing, spoilt
 
 SIDE_PX = 160
 _KEPT_RADIUS = 17.0
@@ -32,7 +32,7 @@ _OFF_SCALE, _OFF_LEAST, _OFF_MOST = 0.12, math.log(1.9), math.log(3.2)
 _HEAT = 0.22
 _UNSURE = ("cut",)
 _MARKED = 0.5
-_EMPTY_SHARE = 0.12
+_EMPTY_SHARE, _NOTHING_SHARE = 0.1, 0.1
 _LEAST_SIDE = 96
 
 
@@ -76,6 +76,11 @@ class HoleMapTask:
         return tuple(torch.from_numpy(np.stack(arrays)) for arrays in zip(*parts, strict=True))
 
     def _part(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        if rng.random() < _NOTHING_SHARE:
+            side = SIDE_PX // STRIDE
+            weight = np.ones((3, side, side), np.float32)
+            weight[2] = 0.0
+            return spoilt(rng, nothing(rng, SIDE_PX))[None], np.zeros_like(weight), weight
         bare = self._bare and rng.random() < _EMPTY_SHARE
         sources = self._bare if bare else self._holed
         return part_of(sources[int(rng.integers(len(sources)))], rng)
@@ -129,24 +134,17 @@ class HoleMapTask:
             maps = network(batch[0])
             losses.append(float(self.loss(network, batch)))
             heat, centre, known = maps[0, 0].cpu().numpy(), batch[1][0, 0].cpu().numpy(), batch[2][0, 0].cpu().numpy()
-            rows, cols = tops(heat, 3)
+            rows, cols = tops(heat, 3, -6.0)
             kept = known[rows, cols] > 0
             logits.append(heat[rows, cols][kept])
             truth.append(centre[rows, cols][kept] > _MARKED)
-            true = tops(np.where(known > 0, centre, 0.0), 3, least=0.9)
+            true = tops(np.where(known > 0, centre, 0.0), 3, 0.9)
             holes += len(true[0])
             errors += np.abs(maps[0, 2].cpu().numpy() - batch[1][0, 2].cpu().numpy())[true].tolist()
         error = float(np.median(errors)) if errors else math.nan
         return (
             np.concatenate(logits).astype(np.float64), np.concatenate(truth), (holes, error, float(np.mean(losses)))
         )  # fmt: skip
-
-
-def tops(heat: NDArray[np.float32], reach: int, least: float = -6.0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give rows and columns of the places that are highest within `reach` px and above `least`."""
-    around = cv2.dilate(heat, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    rows, cols = np.nonzero((heat >= around) & (heat > least))
-    return rows.astype(np.intp), cols.astype(np.intp)
 
 
 def _kept(image: LabelledImage) -> _Source | None:

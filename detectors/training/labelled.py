@@ -36,6 +36,8 @@ class HoleMark:
         Whether it can be told from its film at all.
     labelled
         Whether a person, or the truth of a simulation, says so, and not a finder.
+    ice_nm
+        Thickness of its ice, where it is known.
     """
 
     row_px: float
@@ -44,6 +46,7 @@ class HoleMark:
     category: str
     visible: bool = True
     labelled: bool = True
+    ice_nm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,11 @@ def _hole(mark: Mapping[str, Any], category: str) -> HoleMark:
     if mark.get("num_keypoints"):
         col, row = map(float, mark["keypoints"][:2])
     radius = float(mark.get("radius_px", (wide + tall) / 4))
-    return HoleMark(row, col, radius, category, bool(mark.get("visible", True)), bool(mark.get("labelled", True)))
+    ice = mark.get("ice_nm")
+    return HoleMark(
+        row, col, radius, category, bool(mark.get("visible", True)), bool(mark.get("labelled", True)),
+        None if ice is None else float(ice),
+    )  # fmt: skip
 
 
 def _square(mark: Mapping[str, Any], category: str) -> SquareMark:

@@ -81,7 +81,26 @@ def spoilt(rng: np.random.Generator, part: NDArray[np.float32]) -> NDArray[np.fl
             width = rng.uniform(0.4, 1.2)
             noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), width)) * (2 * math.sqrt(math.pi) * width)
         seen = seen + noise * abs(rng.normal(0, 0.6))
-    return np.clip(seen, -8, 8).astype(np.float32)
+    return np.asarray(np.clip(seen, -8, 8), np.float32)
+
+
+def nothing(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
+    """Draw a field without holes: noise of one or two lengths, as film, ice and particles give, at times with a bar."""
+    field = np.zeros((side, side), np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        fine = math.exp(rng.uniform(math.log(0.5), math.log(side / 5)))
+        noise: NDArray[np.floating[Any]] = rng.normal(0, 1, (side, side)).astype(np.float32)
+        soft = np.asarray(cv2.GaussianBlur(noise, (0, 0), fine))
+        if rng.random() < 0.5:
+            soft = soft - np.asarray(cv2.GaussianBlur(soft, (0, 0), fine * rng.uniform(1.3, 3.0)))
+        field += (soft / max(float(soft.std()), 1e-6) * rng.uniform(0.3, 1.0)).astype(np.float32)
+    if rng.random() < 0.2:
+        turn, width = rng.uniform(0, np.pi), rng.uniform(3, side / 3)
+        at = np.arange(side, dtype=np.float32) - rng.uniform(0, side)
+        field = np.where(np.abs(at[:, None] * math.cos(turn) + at[None] * math.sin(turn)) < width, -4.0, field)
+    # What is skewed has spots that stand out, as particles and dirt do.
+    bent = np.exp(rng.normal(0, 0.4) * np.clip(field, -3, 3))
+    return np.asarray((bent - bent.mean()) / max(float(bent.std()), 1e-6), np.float32)
 
 
 def _shadowed(rng: np.random.Generator, seen: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,0 +1,165 @@
+"""What the hole-marking network says of a view: it is brought to the network's scale, and what is marked is read off.
+
+The scale is not known beforehand. Lattices of bright discs and the holes' size as made propose some, a ladder the
+others; the network marks holes only where they have about the size it knows, so its own maps tell which scale is right.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .film import View
+from .hole_network import STRIDE, WORKING_RADIUS_PX, HoleMaps, maps_of, tops
+from .scene import Points
+
+_FINE_RADIUS_PX = 9.0
+_MARKED = 0.3
+_STRONG = 0.5
+_GOOD, _ENOUGH = 0.8, 8
+_AGREE = math.log(1.25)
+_LADDER = 1.75
+_LARGEST_PART, _LEAST_RADIUS = 0.3, 7.0
+_REACH = 0.35
+_MOST_HINTS = 3
+_HINTS_APART = math.log(1.3)
+_SIZES = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What was marked at one scale; places and lengths in working px of the view.
+
+    Attributes
+    ----------
+    radius
+        The holes' radius that the scale was chosen for.
+    scale
+        (2,) px of the network's image per working px of the view, along rows and columns.
+    heat, disc
+        Logits of centre and disc, on the maps' own pixels; `heat` calibrated.
+    peaks, chance, radii
+        (n, 2), (n,), (n,): tops of the heat, how likely a hole stands there, how large it looks.
+    """
+
+    radius: float
+    scale: NDArray[np.float64]
+    heat: NDArray[np.float32]
+    disc: NDArray[np.float32]
+    peaks: Points
+    chance: NDArray[np.float64]
+    radii: NDArray[np.float64]
+
+    @property
+    def strength(self) -> float:
+        """How much of a sure thing the scale is: holes marked, each by its chance, and the usual one's again."""
+        strong = self.chance[self.chance > _STRONG]
+        return float(strong.sum() * strong.mean()) if strong.size else 0.0
+
+    @property
+    def usual_radius(self) -> float:
+        """Median of the radii of what is surely marked; that of the scale where nothing is."""
+        strong = self.chance > _STRONG
+        return float(np.median(self.radii[strong])) if strong.any() else self.radius
+
+    def at(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Give the highest heat near each place (n, 2), and the mean logit of the disc around it."""
+        there = self._there(points)
+        own = self.radius * float(self.scale.mean()) / STRIDE
+        reach = max(1, round(_REACH * own))
+        highest = cv2.dilate(self.heat, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
+        mean = cv2.GaussianBlur(self.disc, (0, 0), 0.4 * own)
+        return tuple(  # type: ignore[return-value]
+            ndimage.map_coordinates(np.asarray(plane, np.float64), there.T, order=1, mode="nearest")
+            for plane in (highest, mean)
+        )
+
+    def _there(self, points: Points) -> Points:
+        return np.asarray(((points + 0.5) * self.scale - 0.5 - (STRIDE - 1) / 2) / STRIDE)
+
+
+def look(network: HoleMaps, view: View, radius: float) -> Marks:
+    """Bring the view to the scale at which holes of `radius` working px have the network's size, and look."""
+    wanted = WORKING_RADIUS_PX / radius if radius > WORKING_RADIUS_PX else max(1.0, _FINE_RADIUS_PX / radius)
+    rows, cols = (max(16, round(length * wanted)) for length in view.pixels.shape)
+    how = cv2.INTER_AREA if wanted < 1 else cv2.INTER_LINEAR
+    image = view.pixels if wanted == 1 else np.asarray(cv2.resize(view.pixels, (cols, rows), interpolation=how))
+    scale = np.array(image.shape) / view.pixels.shape
+    a, b = (float(value) for value in network.calibration)
+    heat, disc, size = maps_of(network, image.astype(np.float32))
+    heat = (a * heat + b).astype(np.float32)
+    rows_at, cols_at = tops(heat, 3, math.log(_MARKED / (1 - _MARKED)))
+    at = np.stack([rows_at + _vertex(heat, rows_at, cols_at, 0), cols_at + _vertex(heat, rows_at, cols_at, 1)], axis=1)
+    peaks = (at * STRIDE + (STRIDE - 1) / 2 + 0.5) / scale - 0.5
+    chance = 1 / (1 + np.exp(-heat[rows_at, cols_at].astype(np.float64)))
+    radii = WORKING_RADIUS_PX * np.exp(np.clip(size[rows_at, cols_at].astype(np.float64), -1.5, 1.5)) / scale.mean()
+    kept = _on_film(view, peaks)
+    peaks, radii = peaks[kept], radii[kept]
+    return Marks(radius, scale, heat, disc, peaks, _of_one_size(chance[kept], radii), radii)
+
+
+def _on_film(view: View, peaks: Points) -> NDArray[np.bool_]:
+    """Tell which marks lie on film, not on bars."""
+    index = np.clip(np.rint(peaks).astype(np.intp), 0, np.array(view.film.shape) - 1)
+    return np.asarray(view.film[index[:, 0], index[:, 1]], np.bool_)
+
+
+def _of_one_size(chance: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lower the chance of what is not as large as the others: the holes of a film are of one size."""
+    strong = chance > _STRONG
+    if strong.sum() < 2:
+        return chance
+    logs = np.log(radii)
+    votes = np.exp(-0.5 * ((logs[:, None] - logs[strong][None]) / _SIZES) ** 2) @ chance[strong]
+    usual = logs[strong][np.argmax(votes[strong])]
+    return np.asarray(chance * np.exp(-0.5 * (np.maximum(np.abs(logs - usual) - _SIZES, 0) / _SIZES) ** 2))
+
+
+def marked(network: HoleMaps, view: View, hints: Sequence[float]) -> Marks | None:
+    """Look at the scales that are hinted at, then at others, until holes are surely marked; None when none are.
+
+    Parameters
+    ----------
+    hints
+        Radii in working px, the likeliest first.
+    """
+    best: Marks | None = None
+    for radius in _radii(view, hints):
+        seen = look(network, view, radius)
+        if abs(math.log(seen.usual_radius / radius)) > _AGREE:
+            seen = look(network, view, float(np.clip(seen.usual_radius, 2.5, 0.5 * min(view.pixels.shape))))
+        best = seen if best is None or seen.strength > best.strength else best
+        strong = best.chance[best.chance > _STRONG]
+        if strong.size >= _ENOUGH and strong.mean() > _GOOD:
+            break
+    return best if best is not None and best.strength > 0 else None
+
+
+def _radii(view: View, hints: Sequence[float]) -> Iterator[float]:
+    """Give the radii to look with, working px: hints that differ, then the ladder from large to small between them."""
+    given: list[float] = []
+    for radius in hints:
+        if len(given) < _MOST_HINTS and all(abs(math.log(radius / other)) > _HINTS_APART for other in given):
+            given.append(radius)
+            yield radius
+    radius = _LARGEST_PART * min(view.pixels.shape)
+    while radius > _LEAST_RADIUS:
+        if all(abs(math.log(radius / other)) > 0.5 * math.log(_LADDER) for other in given):
+            yield radius
+        radius /= _LADDER
+
+
+def _vertex(
+    heat: NDArray[np.float32], rows: NDArray[np.intp], cols: NDArray[np.intp], axis: int
+) -> NDArray[np.float64]:
+    """Offset of a parabola's vertex through three neighbours along `axis`, at most half a pixel."""
+    low, high = [rows, cols], [rows, cols]
+    low[axis] = np.maximum(low[axis] - 1, 0)
+    high[axis] = np.minimum(high[axis] + 1, heat.shape[axis] - 1)
+    before, after = heat[tuple(low)].astype(np.float64), heat[tuple(high)].astype(np.float64)
+    bend = before + after - 2.0 * heat[rows, cols]
+    return np.asarray(np.clip(0.5 * (before - after) / np.where(bend < -1e-6, bend, -np.inf), -0.5, 0.5), np.float64)

@@ -1,0 +1,252 @@
+"""`network-holes`: finds holes with a small network trained on simulated views; without weights, as `lattice-holes`.
+
+The network marks centres and discs at the scale that its own maps show to be right; the marks give a lattice with a
+free basis; every site of it is judged by the marks and by its own evidence together. What is marked beside the lattice
+is told too: film may be wrinkled, and a view may hold too few holes for a lattice. Where torch, safetensors or weights
+are not there, or the network marks nothing sure, the finder without weights answers, and its answer says so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from ..hardware.records import Image
+from ..protocols.errors import BadInput
+from . import network_weights
+from .film import View, view_of
+from .hole_search import Checked, Expected, Proposal, checked, proposed
+from .holes import HoleOptions, LatticeHoles, expected_in, settled
+from .lattice import Fit, bases, fit_lattice, recurring_steps
+from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
+from .scene import Points
+from .stages import counted, stage
+from .working_size import finite
+
+if TYPE_CHECKING:
+    from .hole_marks import Marks
+    from .hole_network import HoleMaps
+
+WEIGHTS = "hole-maps"
+_LEAST_PX = 48
+_SURE = 0.6
+_LEAST_SITES = 4
+_MARKED_BESIDE = 0.9
+_ALONE = 0.8
+_WHOLE = 0.9
+_MOST_LOGIT = 8.0
+_HINTS = 12
+
+
+class NetworkOptions(HoleOptions):
+    """Options of `network-holes`."""
+
+    weights: Path | None = Field(None, description="File of weights of your own training. None: those shipped.")
+
+
+class NetworkHoles:
+    """The finder; made by `network_holes`, or from a network at hand."""
+
+    name = "network-holes"
+    version = "1"
+
+    def __init__(self, options: NetworkOptions, network: "HoleMaps | None", note: str = "") -> None:
+        self._options = options
+        self._network = network
+        self._note = note
+        self._without = LatticeHoles(HoleOptions.model_validate(options.model_dump(exclude={"weights"})))
+
+    def find(self, image: Image) -> HoleDetections:
+        """Answer every lattice site on the film with its status; never raises on a poor image."""
+        if self._network is None:
+            return replace(self._without.find(image), note=self._note)
+        pixels, bad = finite(image.pixels)
+        if pixels.ndim != 2 or min(pixels.shape) < _LEAST_PX or bad.mean() > 0.5:
+            return self._without.find(image)
+        with stage("film") as say:
+            view = view_of(pixels, without_tears=True)
+            say("of one value" if view is None else f"{view.film.mean():.0%} of the view, looked at 1:{view.step:g}")
+        if view is None:
+            return self._without.find(image)
+        options = self._options
+        expected = expected_in(view, image.pixel_size_a, options.hole_diameter_um, options.hole_pitch_um)
+        found = _found(self._network, view, expected)
+        if found is None:
+            return replace(self._without.find(image), note="the network marks nothing sure; found without it")
+        holes, lattice = found
+        kept = tuple(hole for hole in holes if hole.score >= options.min_score)
+        reason = "" if kept else f"all {len(holes)} sites score under {options.min_score:g}"
+        return HoleDetections(kept, lattice, image.pixel_size_a, reason)
+
+
+def network_holes(options: Mapping[str, Any]) -> HoleFinder:
+    """Make the finder (plug-in factory).
+
+    Raises
+    ------
+    BadInput
+        An option is unknown or out of range, or the weights that are named cannot be used.
+    """
+    try:
+        wanted = NetworkOptions.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(NetworkOptions.model_fields)
+        raise BadInput(f"network-holes: option '{where}': {first['msg']}; options are: {known}") from error
+    missing = network_weights.missing_libraries()
+    path = wanted.weights or network_weights.shipped(WEIGHTS)
+    if wanted.weights is None and (missing or not path.exists()):
+        lacking = f"{missing} is not installed" if missing else "no weights are shipped with this installation"
+        return NetworkHoles(wanted, None, f"{lacking}; found without a network")
+    if missing:
+        raise BadInput(
+            f"network-holes: weights are named, but {missing} is not installed; pip install epicycle[networks]"
+        )
+    from .hole_network import ARCHITECTURE, HoleMaps
+
+    network = HoleMaps()
+    network_weights.load(network, path, ARCHITECTURE)
+    return NetworkHoles(wanted, network)
+
+
+def site_features(marks: "Marks", holes: list[FoundHole], places: Points) -> NDArray[np.float64]:
+    """Give what the chance of a hole at a site is weighed from, (n, 4): see `HoleMaps.site`."""
+    heat, disc = marks.at(places)
+    contrast = np.array([hole.features["contrast"] for hole in holes])
+    support = np.array([hole.features["support"] for hole in holes])
+    merit = 0.5 * np.clip(contrast, -1.0, 1.2) + support - 0.75
+    most = _MOST_LOGIT
+    return np.stack([np.clip(heat, -most, most), np.clip(disc, -most, most), merit, np.ones(len(holes))], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Marks of a view with the lattice through them; ``best`` is None where they form none."""
+
+    marks: "Marks"
+    best: Checked | None
+    confidence: float
+
+
+def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[FoundHole], Lattice | None] | None:
+    """Answer the sites and the lattice; None when nothing sure is marked."""
+    from .hole_marks import marked
+
+    with stage("marks") as say:
+        hints = [proposal.radius for proposal in proposed(view, expected)[:_HINTS]]
+        if expected.radius is not None:
+            hints.insert(0, expected.radius)
+        marks = marked(network, view, hints)
+        say("none" if marks is None else f"{(marks.chance > 0.5).sum()} of radius {marks.usual_radius:.1f} px")
+    if marks is None:
+        return None
+    with stage("lattice") as say:
+        seen = _with_lattice(view, marks, expected)
+        say("none" if seen.best is None else f"confidence {seen.confidence:.2f}")
+    with stage("sites") as say:
+        if seen.best is None or seen.confidence < _SURE:
+            alone = _alone(view, marks)
+            say(f"{len(alone)} by themselves")
+            return (alone, None) if alone else None
+        holes, lattice = _judged(network, view, seen, seen.best)
+        say(counted(hole.status.value for hole in holes))
+    return holes, lattice
+
+
+def _with_lattice(view: View, marks: "Marks", expected: Expected) -> _Seen:
+    """Lay the lattice that explains most of the marks, and measure the usual hole on it."""
+    fit, share = _fit(marks)
+    if fit is None:
+        return _Seen(marks, None, 0.0)
+    chance = marks.chance[fit.members]
+    own = share * float(chance.mean()) * (1 - float(np.exp(-(len(chance) - 1) / 2)))
+    best = checked(view, Proposal(fit.origin, fit.basis, marks.usual_radius, 9.0 * own), expected)
+    if best is None:
+        return _Seen(marks, None, own)
+    # The marks and the evidence without them fail in different ways; either alone may be enough.
+    both = 1 - (1 - own) * (1 - best.confidence)
+    return _Seen(marks, replace(best, confidence=both), both)
+
+
+def _fit(marks: "Marks") -> tuple[Fit | None, float]:
+    """Fit lattices to the marks; the one that explains most, and its share of all."""
+    radius = marks.usual_radius
+    steps, support = recurring_steps(marks.peaks, marks.chance, 2.05 * radius, 14.0 * radius, max(0.35 * radius, 1.0))
+    best: Fit | None = None
+    most = 0.0
+    for basis in bases(steps, support)[:4]:
+        fit = fit_lattice(marks.peaks, basis)
+        explained = 0.0 if fit is None or len(fit.members) < _LEAST_SITES else float(marks.chance[fit.members].sum())
+        if explained > most:
+            best, most = fit, explained
+    return best, most / max(float(marks.chance.sum()), 1e-9)
+
+
+def _judged(network: "HoleMaps", view: View, seen: _Seen, best: Checked) -> tuple[list[FoundHole], Lattice]:
+    """Judge each site by marks and evidence together, and add what is marked beside the sites."""
+    plain, lattice = settled(view, best)
+    holes: list[FoundHole] = []
+    if plain:
+        chances = site_chances(network, seen.marks, plain, _in_view(view, plain))
+        holes = [_rejudged(hole, float(chance) * seen.confidence) for hole, chance in zip(plain, chances, strict=True)]
+    holes += _beside(view, seen, best, holes)
+    return holes, lattice
+
+
+def site_chances(network: "HoleMaps", marks: "Marks", holes: list[FoundHole], places: Points) -> NDArray[np.float64]:
+    """Give the chance that a hole stands at each site; places in working px of the view."""
+    weighed = site_features(marks, holes, places) @ network.site.numpy().astype(np.float64)
+    return np.asarray(1 / (1 + np.exp(-np.clip(weighed, -50, 50))))
+
+
+def _rejudged(hole: FoundHole, score: float) -> FoundHole:
+    empty = hole.status in (Site.MISSING, Site.COVERED)
+    if score < 0.5:
+        return replace(hole, score=score, status=hole.status if empty else Site.MISSING)
+    if not empty:
+        return replace(hole, score=score)
+    whole = hole.features["visible"] * hole.features["on_film"] >= _WHOLE
+    return replace(hole, score=score, status=Site.HOLE if whole else Site.PARTIAL)
+
+
+def _beside(view: View, seen: _Seen, best: Checked, told: list[FoundHole]) -> list[FoundHole]:
+    """Give the holes that are surely marked where no site was told of."""
+    marks = seen.marks
+    near = np.full(len(marks.peaks), np.inf)
+    if told:
+        near = np.hypot(*(marks.peaks[:, None] - _in_view(view, told)[None]).transpose(2, 0, 1)).min(axis=1)
+    kept = (marks.chance > _MARKED_BESIDE) & (near > 1.2 * best.shape.radius)
+    return [_marked(view, marks, int(index), seen.confidence) for index in np.flatnonzero(kept)]
+
+
+def _alone(view: View, marks: "Marks") -> list[FoundHole]:
+    """Give the holes that are surely marked where no lattice is."""
+    if not (marks.chance > _ALONE).any():
+        return []
+    _, disc = marks.at(marks.peaks)
+    sure = np.flatnonzero((marks.chance > _ALONE) & (disc > 0))
+    return [_marked(view, marks, int(index), 1.0) for index in sure]
+
+
+def _marked(view: View, marks: "Marks", index: int, confidence: float) -> FoundHole:
+    """Bring one mark to pixels and counts of the image."""
+    place, radius = marks.peaks[index], marks.usual_radius
+    low = np.clip(np.rint(place - 0.5 * radius), 0, np.array(view.pixels.shape) - 1).astype(int)
+    high = np.clip(np.rint(place + 0.5 * radius) + 1, 1, view.pixels.shape).astype(int)
+    inside = float(np.median(view.pixels[low[0] : max(high[0], low[0] + 1), low[1] : max(high[1], low[1] + 1)]))
+    row, col = np.clip(place, 0, np.array(view.pixels.shape) - 1) * view.step + (view.step - 1) / 2
+    cut = (place < radius).any() or (place > np.array(view.pixels.shape) - 1 - radius).any()
+    return FoundHole(
+        float(row), float(col), radius * view.step, float(marks.chance[index]) * confidence,
+        Site.PARTIAL if cut else Site.HOLE, view.level + view.spread * inside, {"marked": float(marks.chance[index])},
+    )  # fmt: skip
+
+
+def _in_view(view: View, holes: list[FoundHole]) -> Points:
+    places = np.array([(hole.row_px, hole.col_px) for hole in holes])
+    return np.asarray((places - (view.step - 1) / 2) / view.step)
