@@ -7,8 +7,10 @@ Holes: simulated hole views in the range in which the published pipeline works (
 of several films, instruments, doses and seeds, and the real images for comparison. "Found" counts true whole holes with
 an answer of the whole pipeline within a radius, as for the published figures, "near" those with one within 5 px, and
 "error" is the median over the found, in px; "marked" and "mark error" are the same for the U-Net's marks alone, before
-one rigid square lattice is laid through two of them. Squares: simulated atlas tiles; AUC is the chance that an intact
-square scores above one that is torn, empty, or cut by the border. CPU seconds are those of the networks and the search.
+one rigid square lattice is laid through two of them; "refit" counts holes within 5 px of the same lattice laid through
+all marks (`lattice_refit.py`), and "shift" is its mean error, which is the network's own. Squares: simulated atlas
+tiles; AUC is the chance that an intact square scores above one that is torn, empty, or cut by the border. CPU seconds
+are those of the networks and the search.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from lattice_refit import refitted
 from numpy.typing import NDArray
 
 from epicycle.detectors.published_crops import without_spikes
@@ -71,7 +74,10 @@ class HoleRow:
     near: int
     error_px: float | None
     marked: int
+    marked_near: int
     mark_error_px: float | None
+    refit_near: int
+    shift_px: tuple[float, float]
     answers: int
     cpu_s: float
 
@@ -116,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=SHARED / "weights", help="folder of the published weights")
     parser.add_argument("--data", type=Path, default=SHARED / "images", help="folder of the real images")
-    parser.add_argument("--many", action="store_true", help="48 views and 16 tiles instead of 12 and 4")
+    parser.add_argument("--many", action="store_true", help="48 views and 32 tiles instead of 12 and 16")
     parser.add_argument("--only", choices=("holes", "squares"), help="one of the two")
     parser.add_argument("--seed", type=int, default=1, help="of the first world")
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -133,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
         views = [*real_views(given.data), *simulated_views(48 if given.many else 12, given.seed)]
         answer["holes"] = [asdict(row) for row in hole_table(views, given.weights, given.plots)]
     if given.only != "holes":
-        rows, aucs = square_table(tiles(16 if given.many else 4, given.seed), given.weights, given.plots)
+        rows, aucs = square_table(tiles(32 if given.many else 16, given.seed), given.weights, given.plots)
         answer["squares"] = {"auc": aucs, "tiles": [asdict(row) for row in rows]}
     if given.out:
         given.out.write_text(json.dumps(answer, indent=1) + "\n")
@@ -142,8 +148,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def hole_table(views: Sequence[HoleView], weights: Path, plots: Path | None) -> list[HoleRow]:
     unet = with_weights(HoleUNet(), weights / HOLE_UNET)
-    print(f"{'hole view':<44}{'Ø px':>6}{'found':>9}{'near':>7}{'error':>7}{'marked':>9}{'error':>7}", end="")
-    print(f"{'answers':>9}{'CPU s':>7}")
+    print(
+        f"{'hole view':<44}{'Ø px':>6}{'found':>9}{'near':>7}{'error':>7}{'marked':>9}{'near':>6}{'error':>7}", end=""
+    )
+    print(f"{'refit':>7}{'shift':>12}{'answers':>9}{'CPU s':>7}")
     rows = []
     for view in views:
         row = judged_holes(unet, view, plots)
@@ -151,19 +159,25 @@ def hole_table(views: Sequence[HoleView], weights: Path, plots: Path | None) -> 
         print(
             f"{row.view:<44}{row.diameter_px:>6.0f}{found:>9}{row.near:>7}{shown(row.error_px):>7}{marked:>9}", end=""
         )
-        print(f"{shown(row.mark_error_px):>7}{row.answers:>9}{row.cpu_s:>7.1f}")
+        shift = "{:.1f}, {:.1f}".format(*row.shift_px)
+        print(f"{row.marked_near:>6}{shown(row.mark_error_px):>7}{row.refit_near:>7}{shift:>12}", end="")
+        print(f"{row.answers:>9}{row.cpu_s:>7.1f}")
         rows.append(row)
     for name, real in (("real images", True), ("simulated views", False)):
         own = [row for row in rows if row.real is real]
         if own:
-            true, found, near, marked = (
-                sum(getattr(row, n) for row in own) for n in ("true", "found", "near", "marked")
+            true, found, near, marked, marked_near, refit = (
+                sum(getattr(row, n) for row in own)
+                for n in ("true", "found", "near", "marked", "marked_near", "refit_near")
             )
             errors = [row.error_px for row in own if row.error_px is not None]
             print(
                 f"{name}: {found / true:.1%} of {true} holes found, {near / true:.1%} within {NEAR_PX:g} px; ", end=""
             )
-            print(f"{marked / true:.1%} marked; median error {np.median(errors) if errors else np.nan:.1f} px ", end="")
+            print(
+                f"{marked / true:.1%} marked, {marked_near / true:.1%} so near; refitted {refit / true:.1%}; ", end=""
+            )
+            print(f"median error {np.median(errors) if errors else np.nan:.1f} px ", end="")
             print(f"(bar: {HOLES_BAR:.0%}, {NEAR_PX:g} px)")
     return rows
 
@@ -182,6 +196,9 @@ def judged_holes(unet: HoleUNet, view: HoleView, plots: Path | None) -> HoleRow:
         draw(view, sites, blobs.centres, plots / f"{view.name.replace(' ', '_').replace('/', '-')}.png")
     off, unmarked = nearest(view.centres, sites), nearest(view.centres, blobs.centres)
     found, marked = off < view.radius_px, unmarked < view.radius_px
+    again = refitted(sites, blobs.centres)
+    errors = errors_of(view.centres, again)
+    shift = errors[np.hypot(*errors.T) < view.radius_px]
     return HoleRow(
         view=view.name,
         real=view.real,
@@ -191,16 +208,25 @@ def judged_holes(unet: HoleUNet, view: HoleView, plots: Path | None) -> HoleRow:
         near=int((off <= NEAR_PX).sum()),
         error_px=float(np.median(off[found])) if found.any() else None,
         marked=int(marked.sum()),
+        marked_near=int((unmarked <= NEAR_PX).sum()),
         mark_error_px=float(np.median(unmarked[marked])) if marked.any() else None,
+        refit_near=int((np.hypot(*errors.T) <= NEAR_PX).sum()),
+        shift_px=(float(shift[:, 0].mean()), float(shift[:, 1].mean())) if len(shift) else (0.0, 0.0),
         answers=len(sites),
         cpu_s=spent,
     )
 
 
 def nearest(these: Points, those: Points) -> NDArray[np.float64]:
+    return np.hypot(*errors_of(these, those).T)
+
+
+def errors_of(these: Points, those: Points) -> Points:
+    """Give for each of these (n, 2) how far the nearest of those lies off it, (row, col) px; inf without any."""
     if len(those) == 0 or len(these) == 0:
-        return np.full(len(these), np.inf)
-    return np.hypot(*(these[:, None] - those[None]).transpose(2, 0, 1)).min(axis=1)
+        return np.full((len(these), 2), np.inf)
+    off = those[None] - these[:, None]
+    return np.asarray(off[np.arange(len(these)), np.hypot(*off.transpose(2, 0, 1)).argmin(axis=1)])
 
 
 def real_views(data: Path) -> Iterator[HoleView]:

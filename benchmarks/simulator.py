@@ -175,6 +175,9 @@ def _published(found: Any) -> Iterator[Row]:
         met = recall >= 0.95 and error_px <= 5
         yield Row(f"published hole pipeline, {words} views: holes found", figure, ">= 95 %, <= 5 px", met)
         yield Row(f"published hole pipeline, {words} views: each within 5 px", f"{near:.1%}", ">= 95 %", near >= 0.95)
+        marks, refit = (sum(row[name] for row in own) / true for name in ("marked_near", "refit_near"))
+        figure = f"{marks:.1%}, {refit:.1%}"
+        yield Row(f"the same, {words} views: the network's marks, refitted", figure, ">= 95 %", refit >= 0.95)
     for film, auc in found["squares"]["auc"].items():
         if auc is not None:
             yield Row(f"published square scorer, {film}", f"AUC {auc:.3f}", ">= 0.9", auc >= 0.9)
