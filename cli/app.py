@@ -13,8 +13,10 @@ from .fit import fit
 from .protocols import protocols_app
 from .serve import serve_detectors
 from .simulate import simulate_app
+from .targets import BareToOutput, targets
 from .terminal import errors
 from .train import train_app
+from .train_squares import square_scores
 
 # What a command needs is imported in it: looking at a night must not wait for what only running one needs.
 
@@ -40,8 +42,10 @@ app.command()(doctor.doctor)
 app.add_typer(protocols_app, name="protocols")
 app.add_typer(detect_app, name="detect")
 app.command()(serve_detectors)
+app.command(cls=BareToOutput)(targets)
 simulate_app.command()(fit)
 app.add_typer(simulate_app, name="simulate")
+train_app.command()(square_scores)
 app.add_typer(train_app, name="train")
 
 

@@ -159,7 +159,7 @@ class _Mending:
         """Make a change; give the stops at its ends."""
         way = self._way
         first, last = change.first, change.last
-        ends = (way[first - 1], way[first], way[last], way[last + 1])
+        ends: tuple[int, ...] = (way[first - 1], way[first], way[last], way[last + 1])
         stretch = way[last : first - 1 : -1] if change.turned else way[first : last + 1]
         if change.behind is None:
             self._put(first, stretch)

@@ -43,15 +43,18 @@ def exact_way(costs: Table) -> Way:
     best = np.full((1 << stops, stops), np.inf)
     came = np.zeros((1 << stops, stops), dtype=np.intp)
     best[1 << np.arange(stops), np.arange(stops)] = costs[0, 1:]
-    bits = 1 << np.arange(stops)
-    for subset in range(1, 1 << stops):
-        there = best[subset][:, None] + inner
-        outside = (subset & bits) == 0
-        through = np.argmin(there, axis=0)
-        cheapest = there[through, np.arange(stops)]
-        nexts = np.flatnonzero(outside)
-        best[subset | bits[nexts], nexts] = np.minimum(best[subset | bits[nexts], nexts], cheapest[nexts])
-        came[subset | bits[nexts], nexts] = through[nexts]
+    subsets = np.arange(1 << stops)
+    inside = (subsets[:, None] >> np.arange(stops)) & 1
+    sizes = inside.sum(axis=1)
+    for size in range(1, stops):
+        those = subsets[sizes == size]
+        there = best[those][:, :, None] + inner
+        through = np.argmin(there, axis=1)
+        cheapest = np.take_along_axis(there, through[:, None, :], axis=1)[:, 0, :]
+        row, stop = np.nonzero(inside[those] == 0)
+        larger = those[row] | (1 << stop)  # no two the same: what was added tells which subset it was added to
+        best[larger, stop] = cheapest[row, stop]
+        came[larger, stop] = through[row, stop]
     return _traced(best, came, stops)
 
 
