@@ -21,7 +21,7 @@ from ..hardware.errors import FocusFailed
 from ..hardware.records import Focused, ImageShift, StagePosition
 from ..targeting.focus_plan import Spot, focus_spots, known_height
 from ..targeting.frames import apply
-from ..targeting.height_plane import Plane, fit_plane
+from ..targeting.height_plane import Plane, plane_near
 from ..targeting.tilt import Tilt, up_the_beam_um
 from . import remaining
 from .night import Night
@@ -153,8 +153,9 @@ def _told(
 
 
 def _plane(rows: Sequence[tuple[float, float, float]]) -> Plane | None:
+    """Give the plane in the middle of another square, as wide as the one that is asked."""
     values = np.array(rows, dtype=np.float64)
-    return fit_plane(values[:, :2], values[:, 2])
+    return plane_near(values[:, :2].mean(axis=0), values[:, :2], values[:, 2])
 
 
 def _measured(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .defocus import focus_places
-from .height_plane import FEWEST, Plane, Predicted, Scatter, fit_plane, pooled, predicted
+from .height_plane import FEWEST, Plane, Predicted, Scatter, plane_near, pooled, predicted
 from .points import Points, as_point, as_points, distances
 
 
@@ -102,28 +102,30 @@ def known_height(
     measured_um, heights_um
         Where heights were measured in this square, (n, 2), and these, (n,).
     elsewhere
-        Planes of other squares of the grid or the night, which tell how measured heights scatter.
+        Planes of other squares of the grid or the night, each of a part as wide, which tell how heights scatter.
     """
-    plane = fit_plane(measured_um, heights_um)
+    plane = plane_near(place_um, measured_um, heights_um)
     if plane is None:
         return None
     told = predicted(plane, pooled(elsewhere) if elsewhere else Scatter(0.0, 0), place_um)
     return None if told is None else (plane, told)
 
 
-def spread_first(places_um: ArrayLike, count: int = FEWEST) -> tuple[int, ...]:
-    """Give ``count`` rows of places that lie far apart over all of them: focused first, they tell of the others.
+def spread_first(places_um: ArrayLike) -> tuple[int, ...]:
+    """Give rows of places that lie far apart over all of them: focused first, they tell of the others.
 
-    The first is the one farthest from the middle, each next one the farthest from those before; none where the others
-    would be too few to be worth it.
+    A third of them, and no fewer than tell anything; none where the others would be too few to be worth it. The first
+    is the one farthest from the middle, each next one the farthest from those before.
     """
     places = as_points(places_um, "Places to focus for")
+    count = max(FEWEST, len(places) // 3)
     if len(places) <= count + 1:
         return ()
     away = np.linalg.norm(places - places.mean(axis=0), axis=1)
     rows = [int(np.argmax(np.round(away, 3)))]
+    gaps = np.full(len(places), np.inf)
     while len(rows) < count:
-        gaps = distances(places, places[rows]).min(axis=1)
+        gaps = np.minimum(gaps, distances(places, places[rows[-1:]])[:, 0])
         rows.append(int(np.argmax(np.round(gaps, 3))))
     return tuple(rows)
 

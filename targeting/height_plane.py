@@ -20,6 +20,9 @@ SURE = 0.95
 FEWEST = 6
 """Heights without which a plane tells nothing: as many again as it has parameters."""
 
+NEAREST = 9
+"""Heights that a plane is laid through: half as many again, for wild ones to be told."""
+
 _WILD = 0.01
 """A value as far off as this would be, by chance, among all, is left out."""
 
@@ -100,6 +103,14 @@ def fit_plane(places_um: ArrayLike, heights_um: ArrayLike) -> Plane | None:
             break
         places, heights = np.delete(places, wild, axis=0), np.delete(heights, wild)
     return _fitted(places, heights)
+
+
+def plane_near(place_um: ArrayLike, places_um: ArrayLike, heights_um: ArrayLike) -> Plane | None:
+    """Lay a plane through the `NEAREST` heights to a place, since film sags over a square; otherwise as `fit_plane`."""
+    places, heights = as_points(places_um, "Places of measured heights"), np.asarray(heights_um, dtype=np.float64)
+    away = np.linalg.norm(places - as_point(place_um, "The place"), axis=1)
+    near = np.argsort(np.round(away, 6), kind="stable")[:NEAREST]
+    return fit_plane(places[near], heights.reshape(-1)[near])
 
 
 def pooled(planes: Sequence[Plane]) -> Scatter:
