@@ -4,13 +4,16 @@ Atlases wider than a few thousand pixels are looked at binned: an opening then s
 needs, and time and memory stay bounded whatever the atlas measures.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .lattice import Fit
+from .mesh import mesh_of, parted, told, usual_openings
 from .mixture import Levels, two_levels
+from .records import Mesh
 from .regions import (
     Mask,
     Region,
@@ -22,7 +25,7 @@ from .regions import (
     smoothed,
     typical_side,
 )
-from .square_class import box_corners
+from .square_class import box_corners, usual_side
 from .stages import stage
 from .working_size import Working, working_image
 
@@ -52,6 +55,8 @@ class Openings:
         At least one, in order of their first pixel, those found on a second look last.
     angle_deg
         Common angle of their boxes.
+    fit
+        The lattice they stand on; None where too few agree on one.
     """
 
     working: Working
@@ -59,6 +64,20 @@ class Openings:
     levels: Levels
     regions: tuple[Region, ...]
     angle_deg: float
+    fit: Fit | None = None
+
+    @property
+    def mesh(self) -> Mesh | None:
+        """The mesh in px of the whole image."""
+        if self.fit is None:
+            return None
+        whole = np.array([not self.is_cut(region) for region in self.regions])
+        return told(self.fit, self.side, usual_openings(self.regions, whole, self.side), self.working.step)
+
+    @property
+    def side(self) -> float:
+        """Side of the usual opening, px of the working image."""
+        return usual_side([region.hull_area for region in self.regions])
 
     @property
     def near_margin(self) -> Mask | None:
@@ -107,7 +126,16 @@ def _search(working: Working) -> Openings | str:
         say(reason or f"{len(regions)}, looked at 1:{working.step}, grid at {angle:.1f}°")
     if not regions:
         return reason
-    return Openings(Working(pixels, bad, working.step), margin, levels, tuple(regions), angle)
+    return _on_mesh(Openings(Working(pixels, bad, working.step), margin, levels, tuple(regions), angle))
+
+
+def _on_mesh(found: Openings) -> Openings:
+    """Fit the mesh, and part what covers two of its cells."""
+    whole = np.array([not found.is_cut(region) for region in found.regions])
+    fit = mesh_of(found.regions, whole, found.angle_deg, found.side)
+    if fit is None:
+        return found
+    return replace(found, regions=tuple(parted(found.regions, fit, found.side)), fit=fit)
 
 
 def _openings(calm: NDArray[np.float32], levels: Levels, margin: Mask) -> tuple[list[Region], float, str]:

@@ -61,13 +61,32 @@ class FoundSquare:
 
 
 @dataclass(frozen=True, slots=True)
+class Mesh:
+    """The mesh of a grid: openings stand at ``origin_px + i * a_px + j * b_px``, all (row, col).
+
+    ``pitch_px`` is the shorter step, ``opening_px`` the side of the usual opening, ``bar_px`` what lies between two;
+    ``confidence`` is the share of whole openings of the usual size that stand at a site.
+    """
+
+    kind: LatticeKind
+    a_px: tuple[float, float]
+    b_px: tuple[float, float]
+    origin_px: tuple[float, float]
+    pitch_px: float
+    opening_px: float
+    bar_px: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class SquareDetections:
-    """All squares of one image. ``reason`` says in words why the list is empty."""
+    """All squares of one image. ``reason`` says in words why the list is empty; no ``mesh`` where too few agree."""
 
     squares: tuple[FoundSquare, ...]
     grid_angle_deg: float
     pixel_size_a: float | None = None
     reason: str = ""
+    mesh: Mesh | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,11 @@ def _spread(values: NDArray[np.float32]) -> float:
     return 1.48 * float(np.median(np.abs(values - np.median(values))))
 
 
+def usual_side(areas: Sequence[float]) -> float:
+    """Side (px) of the opening that is usual among hulls of these areas, px²."""
+    return float(np.sqrt(_usual(np.array(areas))))
+
+
 def _usual(areas: NDArray[np.float64]) -> float:
     """Area with the most support among `areas`, as for the typical side."""
     ordered = np.sort(areas)

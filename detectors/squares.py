@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
+from .mesh import in_cells
 from .opening_search import Openings, search
 from .records import FoundSquare, SquareClass, SquareDetections, SquareFinder
 from .regions import Region
@@ -51,7 +52,7 @@ class MixtureSquares:
             say(counted(square.category.value for square in squares))
         kept = tuple(square for square in squares if square.score >= self._options.min_score)
         reason = "" if kept else f"all {len(squares)} openings score under {self._options.min_score:g}"
-        return SquareDetections(kept, found.angle_deg, image.pixel_size_a, reason)
+        return SquareDetections(kept, found.angle_deg, image.pixel_size_a, reason, found.mesh)
 
 
 def mixture_squares(options: Mapping[str, Any]) -> SquareFinder:
@@ -76,6 +77,8 @@ def described(
 ) -> FoundSquare:
     """Put what is known of one opening together, in pixels of the whole image."""
     working = found.working
+    if found.fit is not None:
+        features = {**features, **in_cells(region, found.fit, found.angle_deg)}
     corners = working.here(np.array(box_corners(region.hull, found.angle_deg)))
     row, col = corners.mean(axis=0)
     own = working.pixels[region.row :, region.col :][: region.mask.shape[0], : region.mask.shape[1]][region.mask]
