@@ -106,7 +106,7 @@ def train_kind(
         assert from_simulator is not None
         images, data = _simulated(kind, out / "images", from_simulator, seed), f"the simulator, seed {seed}"
     else:
-        images, data = _labelled(labels), f"labels of {labels.name}"
+        images, data = labelled(labels), f"labels of {labels.name}"
     plan = Plan(seed, steps or kind.steps, batch or kind.batch, kind.learning_rate)
     run = prepared(kind, images, data, plan, out, device, _start(kind, labels, weights, afresh))
     for _ in _shown(run):
@@ -137,13 +137,13 @@ def _simulated(kind: "Kind", folder: Path, count: int, seed: int) -> "list[Label
         if own == 0:
             continue
         of = wanted(seed * len(kind.levels) + place, [level], Choices())
-        for _ in _bar(make(folder / level, of, own), f"images of {level} level", own):
+        for _ in bar(make(folder / level, of, own), f"images of {level} level", own):
             pass
         found += read_labels(folder / level)
     return found
 
 
-def _labelled(where: Path) -> "list[LabelledImage]":
+def labelled(where: Path) -> "list[LabelledImage]":
     """Read labels: of a night's record only images on which a person said something."""
     from ..detectors.training.labelled import of_coco, read_labels
 
@@ -196,7 +196,8 @@ def _tell(run: "Run", after: Mapping[str, float]) -> None:
     console.print(table)
 
 
-def _bar(steps: Iterator[int], what: str, total: int) -> Iterator[int]:
+def bar(steps: Iterator[int], what: str, total: int) -> Iterator[int]:
+    """Go through steps that say how many are done, with a bar where there is a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         yield from progress.track(steps, total=max(total, 1), description=what)
