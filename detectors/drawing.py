@@ -39,6 +39,9 @@ HOLE_STYLE: Mapping[Site, tuple[str, _Dash, str]] = {
 }
 """Colour, line style and name of each status."""
 
+_REJECTED = (Site.COVERED, Site.MISSING)
+"""Sites of the lattice on which nothing is offered; crossed out."""
+
 _LONGEST_PX = 1400
 
 
@@ -77,7 +80,9 @@ def draw_holes(image: Image, found: HoleDetections, path: Path) -> None:
         colour, style, _ = HOLE_STYLE[hole.status]
         centre = (hole.col_px, hole.row_px)
         axes.add_patch(Circle(centre, hole.radius_px, fill=False, edgecolor=colour, linestyle=style, linewidth=1.4))
-        if not crowded:
+        if hole.status in _REJECTED:
+            axes.plot(*centre, marker="x", color=colour, markersize=9, markeredgewidth=2)
+        elif not crowded:
             _label(axes, hole.row_px, hole.col_px, f"{hole.score:.2f}", colour)
     used = {hole.status for hole in found.holes}
     _legend(axes, [HOLE_STYLE[one] for one in Site if one in used])
@@ -134,7 +139,7 @@ def _lattice_lines(axes: Axes, lattice: Lattice, shape: tuple[int, ...]) -> None
             for end, along in zip(ends, (low[1 - axis], high[1 - axis]), strict=True):
                 end[axis], end[1 - axis] = number, along
             first, last = (origin + end @ basis for end in ends)
-            axes.plot([first[1], last[1]], [first[0], last[0]], color="#F0E442", linewidth=0.4, alpha=0.5)
+            axes.plot([first[1], last[1]], [first[0], last[0]], color="#F0E442", linewidth=0.9, alpha=0.6)
 
 
 def _legend(axes: Axes, styles: Sequence[tuple[str, _Dash, str]]) -> None:
