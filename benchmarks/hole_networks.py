@@ -3,9 +3,10 @@
     python benchmarks/hole_networks.py FOLDER... [--finder NAME]... [--out FILE.json] [--most N]
 
 Each folder is one that `epicycle simulate dataset` wrote, with a seed of 10,000 or more: what ships was made from
-lower ones. A hole counts if its centre is in view, it stands out of its film, no bar covers part of it, and it is 15 to
-150 px wide. Found is what a finder calls whole or partial, within half a radius of a true centre; false is what it calls so
-and no label is near, of any kind. The sorting (AUC) is of all sites told, by score, into holes that are there and not.
+lower ones. A hole counts if its centre is in view, it stands out of its film, no bar covers part of it, and it is 15
+to 150 px wide. Found is what a finder calls whole or partial, within half a radius of a true centre; false is what it
+calls so and no label is near, of any kind. The sorting (AUC) is of all sites told, by score, into holes that are there
+and not.
 """
 
 import argparse

@@ -18,25 +18,30 @@ from pydantic import Field, ValidationError
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from . import network_weights
+from .evidence import evidence
 from .film import View, view_of
 from .hole_search import Checked, Expected, Proposal, checked, proposed
+from .hole_shape import usual_shape
 from .holes import HoleOptions, LatticeHoles, expected_in, settled
 from .lattice import Fit, bases, fit_lattice, recurring_steps
+from .placing import edged
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
-from .scene import Points
+from .scene import Points, scene_for
 from .stages import counted, stage
 from .working_size import finite
 
 if TYPE_CHECKING:
     from .hole_marks import Marks
     from .hole_network import HoleMaps
+    from .score_networks import ScoreNetwork
 
 WEIGHTS = "hole-maps"
 _LEAST_PX = 48
 _SURE = 0.6
 _LEAST_SITES = 4
 _MARKED_BESIDE = 0.9
-_ALONE = 0.8
+_ALONE, _MOST_ALONE, _ROOM = 0.8, 12, 3.5
+_CUT, _ROUND = 0.85, 0.85
 _WHOLE = 0.9
 _MOST_LOGIT = 8.0
 _HINTS = 12
@@ -46,6 +51,11 @@ class NetworkOptions(HoleOptions):
     """Options of `network-holes`."""
 
     weights: Path | None = Field(None, description="File of weights of your own training. None: those shipped.")
+    scores: bool = Field(True, description="Say of each hole how likely it is fit to be exposed, as feature `fit`.")
+    score_weights: Path | None = Field(None, description="File of weights of the scorer. None: those shipped.")
+    vacuum_counts: float | None = Field(
+        None, gt=0, description="Counts per pixel where nothing is in the beam: scores then know how thick ice is."
+    )
 
 
 class NetworkHoles:
@@ -54,11 +64,20 @@ class NetworkHoles:
     name = "network-holes"
     version = "1"
 
-    def __init__(self, options: NetworkOptions, network: "HoleMaps | None", note: str = "") -> None:
+    def __init__(
+        self,
+        options: NetworkOptions,
+        network: "HoleMaps | None",
+        scorer: "ScoreNetwork | None" = None,
+        note: str = "",
+    ) -> None:
         self._options = options
         self._network = network
+        self._scorer = scorer
         self._note = note
-        self._without = LatticeHoles(HoleOptions.model_validate(options.model_dump(exclude={"weights"})))
+        self._without = LatticeHoles(
+            HoleOptions.model_validate(options.model_dump(include=set(HoleOptions.model_fields)))
+        )
 
     def find(self, image: Image) -> HoleDetections:
         """Answer every lattice site on the film with its status; never raises on a poor image."""
@@ -78,6 +97,9 @@ class NetworkHoles:
         if found is None:
             return replace(self._without.find(image), note="the network marks nothing sure; found without it")
         holes, lattice = found
+        if self._scorer is not None:
+            with stage("scores"):
+                holes = scored(self._scorer, pixels, holes, options.vacuum_counts)
         kept = tuple(hole for hole in holes if hole.score >= options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
@@ -102,7 +124,7 @@ def network_holes(options: Mapping[str, Any]) -> HoleFinder:
     path = wanted.weights or network_weights.shipped(WEIGHTS)
     if wanted.weights is None and (missing or not path.exists()):
         lacking = f"{missing} is not installed" if missing else "no weights are shipped with this installation"
-        return NetworkHoles(wanted, None, f"{lacking}; found without a network")
+        return NetworkHoles(wanted, None, note=f"{lacking}; found without a network")
     if missing:
         raise BadInput(
             f"network-holes: weights are named, but {missing} is not installed; pip install epicycle[networks]"
@@ -111,7 +133,35 @@ def network_holes(options: Mapping[str, Any]) -> HoleFinder:
 
     network = HoleMaps()
     network_weights.load(network, path, ARCHITECTURE)
-    return NetworkHoles(wanted, network)
+    return NetworkHoles(wanted, network, _scorer(wanted))
+
+
+def _scorer(wanted: NetworkOptions) -> "ScoreNetwork | None":
+    from .score_networks import OWN, scorer_of
+
+    path = wanted.score_weights or network_weights.shipped(OWN)
+    if not wanted.scores or (wanted.score_weights is None and not path.exists()):
+        return None
+    scorer = scorer_of(OWN)
+    network_weights.load(scorer, path, scorer.architecture)
+    return scorer
+
+
+def scored(
+    scorer: "ScoreNetwork", pixels: NDArray[np.float32], holes: list[FoundHole], vacuum: float | None
+) -> list[FoundHole]:
+    """Say of each hole, as feature ``fit``, how likely it is fit to be exposed; sites without a hole get none."""
+    from .score_networks import chances
+
+    own = [n for n, hole in enumerate(holes) if hole.status in (Site.HOLE, Site.PARTIAL)]
+    if not own:
+        return holes
+    places = np.array([(holes[n].row_px, holes[n].col_px) for n in own])
+    fit = chances(scorer, scorer.crops(pixels, places, holes[own[0]].radius_px, vacuum))
+    said = list(holes)
+    for n, value in zip(own, fit, strict=True):
+        said[n] = replace(holes[n], features={**holes[n].features, "fit": float(value)})
+    return said
 
 
 def site_features(marks: "Marks", holes: list[FoundHole], places: Points) -> NDArray[np.float64]:
@@ -131,6 +181,20 @@ class _Seen:
     marks: "Marks"
     best: Checked | None
     confidence: float
+
+
+def sites_in(network: "HoleMaps", view: View) -> tuple[list[FoundHole], NDArray[np.float64]] | None:
+    """Give the sites as they are without the network's word, and what that is weighed with; None without a lattice."""
+    from .hole_marks import marked
+
+    marks = marked(network, view, [proposal.radius for proposal in proposed(view, Expected(None, None))[:_HINTS]])
+    if marks is None:
+        return None
+    seen = _with_lattice(view, marks, Expected(None, None))
+    if seen.best is None or seen.confidence < _SURE:
+        return None
+    plain, _ = settled(view, seen.best)
+    return (plain, site_features(marks, plain, _in_view(view, plain))) if plain else None
 
 
 def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[FoundHole], Lattice | None] | None:
@@ -165,7 +229,9 @@ def _with_lattice(view: View, marks: "Marks", expected: Expected) -> _Seen:
         return _Seen(marks, None, 0.0)
     chance = marks.chance[fit.members]
     own = share * float(chance.mean()) * (1 - float(np.exp(-(len(chance) - 1) / 2)))
-    best = checked(view, Proposal(fit.origin, fit.basis, marks.usual_radius, 9.0 * own), expected)
+    # The marks tell the radius; holes with rings in them have other edges too.
+    known = replace(expected, radius=marks.usual_radius)
+    best = checked(view, Proposal(fit.origin, fit.basis, marks.usual_radius, 9.0 * own), known)
     if best is None:
         return _Seen(marks, None, own)
     # The marks and the evidence without them fail in different ways; either alone may be enough.
@@ -176,6 +242,8 @@ def _with_lattice(view: View, marks: "Marks", expected: Expected) -> _Seen:
 def _fit(marks: "Marks") -> tuple[Fit | None, float]:
     """Fit lattices to the marks; the one that explains most, and its share of all."""
     radius = marks.usual_radius
+    if len(marks.peaks) < _LEAST_SITES:
+        return None, 0.0
     steps, support = recurring_steps(marks.peaks, marks.chance, 2.05 * radius, 14.0 * radius, max(0.35 * radius, 1.0))
     best: Fit | None = None
     most = 0.0
@@ -225,12 +293,22 @@ def _beside(view: View, seen: _Seen, best: Checked, told: list[FoundHole]) -> li
 
 
 def _alone(view: View, marks: "Marks") -> list[FoundHole]:
-    """Give the holes that are surely marked where no lattice is."""
-    if not (marks.chance > _ALONE).any():
+    """Give the holes that are surely marked where no lattice is: few, and each with a cut, round edge all around.
+
+    Many marks without a lattice are no holes of a film but particles or clouds.
+    """
+    sure = np.flatnonzero(marks.chance > _ALONE)
+    if not 0 < len(sure) <= _MOST_ALONE:
         return []
-    _, disc = marks.at(marks.peaks)
-    sure = np.flatnonzero((marks.chance > _ALONE) & (disc > 0))
-    return [_marked(view, marks, int(index), 1.0) for index in sure]
+    radius = marks.usual_radius
+    scene = scene_for(view, radius)
+    shape = usual_shape(scene, marks.peaks[sure], radius, _ROOM * radius)
+    if shape is None or not _CUT < shape.sharpness < 2.4 - _CUT:
+        return []
+    places, _ = edged(scene, marks.peaks[sure], shape, _ROOM * radius)
+    seen = evidence(scene, places, shape, _ROOM * radius)
+    kept = (seen.support > _ROUND) & (seen.contrast > 0.5)
+    return [_marked(view, marks, int(index), 1.0) for index in sure[kept]]
 
 
 def _marked(view: View, marks: "Marks", index: int, confidence: float) -> FoundHole:

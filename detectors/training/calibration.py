@@ -7,26 +7,32 @@ _BINS = 15
 
 
 def platt(logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> tuple[float, float]:
-    """Fit slope and offset so that 1 / (1 + exp(-(a · logit + b))) is how often it is true (Platt 1999).
+    """Fit slope and offset so that 1 / (1 + exp(-(a · logit + b))) is how often it is true (Platt 1999)."""
+    true, false = int(truth.sum()), int((~truth).sum())
+    if true == 0 or false == 0:
+        return 1.0, 0.0
+    found = logistic(np.stack([logits, np.ones_like(logits)], axis=1), truth)
+    # A slope below zero would turn the order round: then nothing was learnt, and nothing is said.
+    return (float(found[0]), float(found[1])) if found[0] > 0 else (0.0, float(np.log(true / false)))
+
+
+def logistic(design: NDArray[np.float64], truth: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Fit weights (k,) so that 1 / (1 + exp(-design @ weights)) is how often it is true; design is (n, k).
 
     Newton's method on the likelihood, with Platt's targets a little off 0 and 1, so that separable data end too.
     """
     true, false = int(truth.sum()), int((~truth).sum())
-    if true == 0 or false == 0:
-        return 1.0, 0.0
     wanted = np.where(truth, (true + 1) / (true + 2), 1 / (false + 2))
-    design = np.stack([logits, np.ones_like(logits)], axis=1)
-    found = np.array([1.0, 0.0])
-    for _ in range(50):
+    found = np.zeros(design.shape[1])
+    for _ in range(100):
         chance = 1 / (1 + np.exp(-np.clip(design @ found, -50, 50)))
         slope = design.T @ (chance - wanted) + 1e-6 * found
-        bend = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-6 * np.eye(2)
+        bend = (design * (chance * (1 - chance))[:, None]).T @ design + 1e-6 * np.eye(design.shape[1])
         move = np.linalg.solve(bend, slope)
         found = found - np.clip(move, -1.0, 1.0)
         if np.abs(move).max() < 1e-9:
             break
-    # A slope below zero would turn the order round: then nothing was learnt, and nothing is said.
-    return (float(found[0]), float(found[1])) if found[0] > 0 else (0.0, float(np.log(true / false)))
+    return found
 
 
 def sorting(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:

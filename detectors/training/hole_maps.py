@@ -18,8 +18,9 @@ from torch.nn import functional
 from ...protocols.errors import BadInput
 from ..film import binned, view_of
 from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, tops
+from ..network_holes import sites_in
 from ..regions import Points
-from .calibration import platt
+from .calibration import logistic, platt
 from .labelled import LabelledImage
 from .loop import Batch
 from .randomised import drawn, nothing, spoilt
@@ -34,6 +35,8 @@ _UNSURE = ("cut",)
 _MARKED = 0.5
 _EMPTY_SHARE, _NOTHING_SHARE = 0.1, 0.1
 _LEAST_SIDE = 96
+_PARTS, _WHOLE_VIEWS = 96, 24
+_NEAR, _FAR = 0.5, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class HoleMapTask:
         """
         self._learnt = [source for image in learnt if (source := _kept(image)) is not None]
         self._judged = [source for image in judged if (source := _kept(image)) is not None]
+        self._whole = list(judged)
         self._holed = [source for source in self._learnt if source.sure.any()]
         self._bare = [source for source in self._learnt if len(source.places) == 0]
         if not self._holed or not any(source.sure.any() for source in self._judged):
@@ -105,6 +109,9 @@ class HoleMapTask:
             logits, truth, _ = self._tops(network, seed=1)
         a, b = platt(logits, truth)
         network.calibration.copy_(torch.tensor([a, b]))
+        weights = site_weights(network, self._whole[:: max(1, len(self._whole) // _WHOLE_VIEWS)])
+        if weights is not None:
+            network.site.copy_(torch.from_numpy(weights))
 
     def metrics(self, network: nn.Module) -> Mapping[str, float]:
         """Recall and precision of centres at the calibrated half, error of radii, calibration, on parts held out."""
@@ -122,13 +129,13 @@ class HoleMapTask:
         }
 
     def _tops(
-        self, network: HoleMaps, seed: int, parts: int = 96
+        self, network: HoleMaps, seed: int
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
         """Give logits of local tops of the map, whether a hole is there; (holes in all, error of radii, loss)."""
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 77])))
         logits, truth, holes, errors, losses = [], [], 0, [], []
         device = next(network.parameters()).device
-        for _ in range(parts):
+        for _ in range(min(_PARTS, 6 * len(self._judged))):
             source = self._judged[int(rng.integers(len(self._judged)))]
             batch = tuple(torch.from_numpy(array)[None].to(device) for array in part_of(source, rng))
             maps = network(batch[0])
@@ -145,6 +152,29 @@ class HoleMapTask:
         return (
             np.concatenate(logits).astype(np.float64), np.concatenate(truth), (holes, error, float(np.mean(losses)))
         )  # fmt: skip
+
+
+def site_weights(network: HoleMaps, images: Sequence[LabelledImage]) -> NDArray[np.float32] | None:
+    """Fit what marks and evidence weigh in the chance that a hole stands at a site, by whole views; None without sites."""
+    designs, truths = [], []
+    for image in images:
+        view = view_of(image.pixels(), without_tears=True) if image.holes else None
+        found = None if view is None else sites_in(network, view)
+        if found is None:
+            continue
+        usual = float(np.median([hole.radius_px for hole in image.holes]))
+        sites = np.array([(hole.row_px, hole.col_px) for hole in found[0]])
+        true = np.array([(hole.row_px, hole.col_px) for hole in image.holes])
+        sure = np.array([hole.visible and hole.category not in _UNSURE for hole in image.holes], np.bool_)
+        away = np.hypot(*(sites[:, None] - true[None]).transpose(2, 0, 1)) / usual
+        there = (away[:, sure] < _NEAR).any(axis=1)
+        counted = there | (away > _FAR).all(axis=1)
+        designs.append(found[1][counted])
+        truths.append(there[counted])
+    truth = np.concatenate(truths) if truths else np.empty(0, np.bool_)
+    if truth.all() or not truth.any():
+        return None
+    return np.asarray(logistic(np.concatenate(designs), truth), np.float32)
 
 
 def _kept(image: LabelledImage) -> _Source | None:

@@ -1,0 +1,116 @@
+"""A hole's score is its own: the same in any company, turned by right angles, and at another gain."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="networks are an optional extra")
+pytest.importorskip("safetensors", reason="networks are an optional extra")
+
+from epicycle.detectors import network_weights  # noqa: E402
+from epicycle.detectors.score_networks import AVERAGE_POOL, OWN, PADDED, chances, scorer_of  # noqa: E402
+from epicycle.detectors.training.hole_quality import HoleScoreTask, fitness  # noqa: E402
+from epicycle.detectors.training.labelled import HoleMark, LabelledImage  # noqa: E402
+from epicycle.detectors.training.loop import Plan, fresh, train  # noqa: E402
+from epicycle.files.mrc import write_mrc  # noqa: E402
+from epicycle.protocols.errors import BadInput  # noqa: E402
+
+RADIUS, VACUUM = 16.0, 70.0
+
+
+@pytest.fixture(params=[OWN, AVERAGE_POOL, PADDED])
+def network(request):
+    """The shipped network, and the published architectures with random weights whose answers differ."""
+    torch.manual_seed(3)
+    made = scorer_of(request.param).eval()
+    if request.param == OWN:
+        network_weights.load(made, network_weights.shipped(OWN), made.architecture)
+    else:
+        made.calibration.copy_(torch.tensor([20.0, 0.0]))
+    return made
+
+
+@pytest.fixture
+def picture(draw_holes):
+    drawn = draw_holes(np.random.default_rng(5), shape=(361, 361), radius=RADIUS)
+    near = ((drawn.whole > 50) & (drawn.whole < 310)).all(axis=1)
+    places = drawn.whole[near]
+    # Holes of different levels, so that scores differ.
+    pixels = drawn.pixels.copy()
+    rows, cols = np.indices(pixels.shape)
+    for number, (row, col) in enumerate(places):
+        pixels[np.hypot(rows - row, cols - col) < 0.9 * RADIUS] *= 0.5 + 0.05 * number
+    return pixels, places
+
+
+def scored(network, pixels, places, vacuum=None):
+    return chances(network, network.crops(np.ascontiguousarray(pixels, np.float32), places, RADIUS, vacuum))
+
+
+def test_a_score_is_the_same_alone_and_in_company(network, picture):
+    pixels, places = picture
+    together = scored(network, pixels, places, VACUUM)
+    alone = [float(scored(network, pixels, places[[n]], VACUUM)[0]) for n in range(len(places))]
+    assert np.ptp(together) > 1e-3
+    assert np.abs(together - alone).max() <= 1e-6
+
+
+def test_quarter_turns_change_nothing(network, picture):
+    pixels, places = picture
+    straight = scored(network, pixels, places)
+    last = pixels.shape[0] - 1
+    turned_places = np.stack([last - places[:, 1], places[:, 0]], axis=1)
+    turned = scored(network, np.rot90(pixels), turned_places)
+    assert np.abs(straight - turned).max() <= 0.02
+
+
+@pytest.mark.parametrize("gain", [0.5, 2.0])
+def test_another_gain_changes_nothing(network, picture, gain):
+    pixels, places = picture
+    for vacuum in (None, VACUUM):
+        other = scored(network, gain * pixels, places, vacuum and gain * vacuum)
+        assert np.abs(scored(network, pixels, places, vacuum) - other).max() <= 0.02
+
+
+def test_labels_say_what_is_fit():
+    def mark(category, ice_nm=None):
+        return HoleMark(0, 0, 5, category, ice_nm=ice_nm)
+
+    assert fitness(mark("usable")) is True
+    assert fitness(mark("poor", 40.0)) is True
+    assert fitness(mark("poor", 300.0)) is False
+    assert fitness(mark("covered")) is False
+    assert fitness(mark("poor")) is None
+
+
+@pytest.mark.parametrize("name", [OWN, AVERAGE_POOL, PADDED])
+def test_every_scorer_learns_from_labels(tmp_path, draw_holes, name):
+    images = []
+    for number in range(3):
+        drawn = draw_holes(np.random.default_rng(number), shape=(240, 240), radius=12.0, pitch=48.0)
+        pixels, (rows, cols), marks = drawn.pixels.copy(), np.indices((240, 240)), []
+        for place, (row, col) in enumerate(drawn.whole):
+            bad = place % 2 == 0
+            if bad:
+                pixels[np.hypot(rows - row, cols - col) < 10] *= 0.4
+            marks.append(HoleMark(row, col, 12.0, "covered" if bad else "usable"))
+        path = tmp_path / f"{number}.mrc"
+        write_mrc(path, pixels, 500.0)
+        images.append(LabelledImage(path, "hole", 500.0, str(number), tuple(marks), (), 80.0))
+    task = HoleScoreTask(name, images[:2], images[2:])
+    network = fresh(task, 1)
+    plan = Plan(seed=1, steps=12, batch=8, learning_rate=4e-3)
+    losses = [done.loss for done in train(task, network, plan, tmp_path / "run", torch.device("cpu"))]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    task.settle(network)
+    assert task.metrics(network)["AUC"] > 0.9
+
+
+def test_scores_are_not_learnt_from_good_holes_alone(tmp_path, draw_holes):
+    images = []
+    for number in range(2):
+        drawn = draw_holes(np.random.default_rng(number), shape=(200, 200), radius=12.0, pitch=48.0)
+        write_mrc(tmp_path / f"{number}.mrc", drawn.pixels, 500.0)
+        marks = tuple(HoleMark(row, col, 12.0, "usable") for row, col in drawn.whole)
+        images.append(LabelledImage(tmp_path / f"{number}.mrc", "hole", 500.0, str(number), marks, ()))
+    with pytest.raises(BadInput, match="some of both"):
+        HoleScoreTask(OWN, images[:1], images[1:])

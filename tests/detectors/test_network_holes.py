@@ -1,0 +1,99 @@
+"""The finder with a network: held to the contract, on real and drawn pictures, and honest where it has no network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="networks are an optional extra")
+pytest.importorskip("safetensors", reason="networks are an optional extra")
+
+from epicycle.detectors import network_weights  # noqa: E402
+from epicycle.detectors.contract import HoleFinderContract, holes_picture  # noqa: E402
+from epicycle.detectors.holes import lattice_holes  # noqa: E402
+from epicycle.detectors.network_holes import network_holes  # noqa: E402
+from epicycle.detectors.records import Site  # noqa: E402
+from epicycle.hardware.records import Image  # noqa: E402
+from epicycle.protocols.errors import BadInput  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def finder():
+    return network_holes({})
+
+
+class TestNetworkHoles(HoleFinderContract):
+    def finder(self):
+        return network_holes({})
+
+
+def told(found):
+    kept = [hole for hole in found.holes if hole.status in (Site.HOLE, Site.PARTIAL)]
+    return np.array([(hole.row_px, hole.col_px) for hole in kept]).reshape(-1, 2)
+
+
+def nearest(these, those):
+    return np.hypot(*(these[:, None] - those[None]).transpose(2, 0, 1)).min(axis=1)
+
+
+@pytest.mark.parametrize(("cell", "tilt"), [("hexagonal", 0), ("rectangular", 0), ("square", 40)])
+def test_lattices_of_any_basis(finder, draw_holes, cell, tilt):
+    drawn = draw_holes(np.random.default_rng(21), cell=cell, tilt=tilt, radius=14.0, pitch=52.0, missing=0.0)
+    places = told(finder.find(Image(drawn.pixels)))
+    assert (nearest(drawn.whole, places) < 4.0).mean() >= 0.95
+    assert (nearest(places, drawn.centres) < 10.0).mean() >= 0.85
+
+
+def test_real_holes(finder, real, truth):
+    image = real("medmag_21feb25a_668x474")
+    found = finder.find(image)
+    centres = np.array(truth("gt/medmag_21feb25a_668x474.json")["centers_xy"])[:, ::-1]
+    inside = ((centres > 5) & (centres < np.array(image.pixels.shape) - 6)).all(axis=1)
+    off = nearest(centres[inside], told(found))
+    assert (off < 33.0).all()
+    assert np.median(off) < 2.0
+    assert all(0 <= hole.features["fit"] <= 1 for hole in found.holes if hole.status is Site.HOLE)
+    assert found.note == ""
+
+
+@pytest.mark.parametrize("kind", ["gauss", "clouds", "gradient"])
+def test_nothing_is_sure_in_noise(finder, kind):
+    rng = np.random.default_rng(6)
+    field = rng.normal(0, 1, (300, 320))
+    if kind == "clouds":
+        import cv2
+
+        field = cv2.GaussianBlur(field, (0, 0), 6)
+    if kind == "gradient":
+        field = rng.poisson(60 + 0.2 * np.arange(320), (300, 320))
+    found = finder.find(Image(field.astype(np.float32)))
+    assert max((hole.score for hole in found.holes), default=0.0) <= 0.5
+
+
+def test_particles_are_no_holes(finder, real):
+    found = finder.find(real("micrograph_07jan05b_binned"))
+    assert max((hole.score for hole in found.holes), default=0.0) <= 0.5
+
+
+def test_without_weights_the_finder_without_answers_and_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(network_weights, "SHIPPED", tmp_path)
+    image = Image(holes_picture(np.random.default_rng(8)), 500.0)
+    found = network_holes({}).find(image)
+    assert "without a network" in found.note
+    assert replace(found, note="") == lattice_holes({}).find(image)
+
+
+def test_without_torch_too(monkeypatch):
+    monkeypatch.setattr(network_weights, "missing_libraries", lambda: "torch")
+    found = network_holes({}).find(Image(holes_picture(np.random.default_rng(8)), 500.0))
+    assert found.holes
+    assert "torch is not installed" in found.note
+    with pytest.raises(BadInput, match=r"pip install epicycle\[networks\]"):
+        network_holes({"weights": "mine.safetensors"})
+
+
+def test_own_weights_that_are_not_there_are_refused():
+    with pytest.raises(BadInput, match="no weights at"):
+        network_holes({"weights": "nowhere.safetensors"})
+    with pytest.raises(BadInput, match="'treshold'.*weights"):
+        network_holes({"treshold": 1})
