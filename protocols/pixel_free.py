@@ -7,6 +7,9 @@ from .screening import ScreeningProtocol
 
 SIMULATOR = "sim"
 
+WITHOUT_LATTICE = ("regular-pattern",)
+"""Finders that lay targets on films without a lattice."""
+
 
 def without_pixels(plan: ScreeningProtocol) -> ScreeningProtocol:
     """Give this protocol with a microscope that renders no pictures, and finders and judge that need none.
@@ -16,12 +19,17 @@ def without_pixels(plan: ScreeningProtocol) -> ScreeningProtocol:
     Raises
     ------
     BadInput
-        Its microscope is not the simulated one.
+        Its microscope is not the simulated one, or its films have no lattice.
     """
     if plan.microscope.use != SIMULATOR:
         raise BadInput(
             f"only the simulated microscope does without pixels, not {plan.microscope.use}; set microscope.use to "
             f"{SIMULATOR}, or leave the fidelity at pixels"
+        )
+    if plan.holes.finder.use in WITHOUT_LATTICE:
+        raise BadInput(
+            f"the finder {plan.holes.finder.use} is for films without a lattice (lacey, continuous), and no error "
+            "models tell what is seen on them; run this protocol with pixels"
         )
     changes: dict[str, Any] = plan.model_dump(mode="json")
     changes["microscope"]["options"] = {**changes["microscope"]["options"], "fidelity": "pixel-free"}

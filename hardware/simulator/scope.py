@@ -20,7 +20,7 @@ from .instrument.instrument import Instrument
 from .instrument.memory import Memory
 from .instrument.profile import Frozen, Profile, first_complaint, load_profile
 from .instrument.state import State
-from .pixel_free.error_models import load_error_models, usual_fit
+from .pixel_free.error_models import fit_of, load_error_models
 from .pixel_free.sightings import PixelFree
 
 NO_SLOT = 99
@@ -53,8 +53,8 @@ class SimulatorOptions(Frozen):
     )
     error_models: str | None = Field(
         default=None,
-        description="For pixel-free: a fit by the name of its profile, or a file; null: that of the profile, or of "
-        "demo-2k where it has none.",
+        description="For pixel-free: a fit by the name of its profile, or a file; null: that of the profile, which "
+        "must have one.",
     )
     fail_call: FailCall | None = Field(
         default=None, description="For tests: strikes the n-th hardware call of any kind."
@@ -94,7 +94,7 @@ def connect(installation: Installation) -> "SimulatedMicroscope":
         profile, grids, installation.seed, installation.clock, memory, installation.images, state, memory.doses()
     )
     if options.fidelity == "pixel-free":
-        instrument.eye = PixelFree(load_error_models(options.error_models or usual_fit(options.profile)))
+        instrument.eye = PixelFree(load_error_models(options.error_models or fit_of(options.profile)))
     installation.images.mkdir(parents=True, exist_ok=True)
     faults = [*world.faults, *read_faults(options.faults), *drawn(installation.seed, options.faults_per_h)]
     memory.write_state(state)

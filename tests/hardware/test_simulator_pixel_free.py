@@ -158,3 +158,51 @@ def test_draws_have_the_share_and_the_distribution_of_their_cell() -> None:
     assert np.abs(below[answered, 0] + below[answered, 1]).max() <= 0.5, "what came together stays together"
     assert (drawn[count // 2 :] == [7.0, 1.0]).all()
     assert np.isnan(table.draw(["unheard of"], np.zeros(1), np.zeros(1), np.zeros(1))).all()
+
+
+def test_what_is_particular_falls_back_on_what_is_general() -> None:
+    ice = Cell(of="ice", below=None, cases=1, answered=1.0, rows=((1.0, 0.0),))
+    own = Cell(of="ice > R2/1", below=None, cases=1, answered=1.0, rows=((2.0, 0.0),))
+    other = Cell(of=ANY, below=None, cases=1, answered=1.0, rows=((3.0, 0.0),))
+    table = Table(about="", columns=("x", "y"), alike=0.0, cells=(ice, own, other))
+    half = np.full(3, 0.5)
+    drawn = table.draw(["ice > R2/1", "ice > R1.2/1.3 > torn", "bar > R2/1"], half, half, half)
+    assert drawn[:, 0].tolist() == [2.0, 1.0, 3.0]
+
+
+def test_the_share_of_answers_goes_over_from_cell_to_cell() -> None:
+    rows = ((1.0,),)
+    thin = Cell(of="film", at=10.0, below=50.0, cases=9, answered=1.0, rows=rows)
+    thick = Cell(of="film", at=90.0, below=None, cases=9, answered=0.0, rows=())
+    other = Cell(of=ANY, below=None, cases=1, answered=0.0, rows=())
+    table = Table(about="", columns=("x",), alike=0.0, cells=(thin, thick, other))
+    assert [table.share("film", at) for at in (0.0, 10.0, 50.0, 90.0, 500.0)] == pytest.approx(
+        [1.0, 1.0, 0.5, 0.0, 0.0]
+    )
+    rng = np.random.default_rng(2)
+    drawn = table.draw(["film"] * 4000, np.full(4000, 70.0), rng.random(4000), rng.random(4000))
+    assert abs((~np.isnan(drawn[:, 0])).mean() - 0.25) < 0.03, "beyond the edge too, with the nearest answers there are"
+
+
+@pytest.mark.parametrize("profile", ["demo-2k", "screening-200kv"])
+def test_exposures_tell_the_same_gain_and_counts_without_pixels(bench: Benches, profile: str) -> None:
+    """A counting camera takes two electrons for one by its own pixels, however few are kept."""
+    told = []
+    for fidelity in ("pixels", "pixel-free"):
+        models = {"error_models": "demo-2k"} if fidelity == "pixel-free" else {}
+        scope = bench(folder=fidelity, fidelity=fidelity, profile=profile, camera_scale=0.125, **models).connect()
+        scope.load(1)
+        scope.open_valve()
+        preset = scope.presets()["exposure"]
+        scope.use(preset)
+        got = scope.acquire(Shot(preset), "one")
+        gain = got.details["counts_per_electron"]
+        told.append((gain, got.mean_counts / (got.dose_e_per_a2 * got.pixel_size_a**2 * gain)))
+    assert told[1][0] == pytest.approx(told[0][0], rel=0.01)
+    assert told[1][1] == pytest.approx(told[0][1], rel=0.08)
+
+
+def test_a_profile_without_a_fit_is_refused_in_a_sentence(bench: Benches) -> None:
+    with pytest.raises(BadInput, match=r"no error models ship .* simulate fit --profile collection-300kv"):
+        bench(fidelity="pixel-free", profile="collection-300kv").connect()
+    bench(fidelity="pixel-free", profile="collection-300kv", error_models="demo-2k").connect()

@@ -111,3 +111,9 @@ def test_pixels_need_their_own_eyes_and_only_the_simulator_does_without(tmp_path
     rows = rows_of(tmp_path / "blind")
     assert not rows["square"]
     assert all("no square found" in grid.reason for grid in rows["grid"])
+
+
+def test_films_without_a_lattice_are_refused_without_pixels() -> None:
+    lacey = pictured(holes={"per_square": 4, "finder": {"use": "regular-pattern", "pitch_um": 4}})
+    with pytest.raises(BadInput, match="run this protocol with pixels"):
+        without_pixels(lacey)

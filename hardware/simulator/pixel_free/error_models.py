@@ -30,9 +30,6 @@ Group = Literal["grid", "square", "picture"]
 SHIPPED = "fits"
 """Folder of the fits that ship with the package."""
 
-USUAL = "demo-2k"
-"""Profile whose fit stands in for those that have none."""
-
 PARTICULAR = " > "
 """Between the general and the particular in the name of a class."""
 
@@ -231,9 +228,15 @@ def shipped_fits() -> tuple[str, ...]:
     return tuple(sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".json")))
 
 
-def usual_fit(profile: str) -> str:
-    """Name the fit for a profile: its own where one ships, else the usual profile's."""
-    return profile if profile in shipped_fits() else USUAL
+def fit_of(profile: str) -> str:
+    """Name the fit for a profile; raises `BadInput` where none ships: other pictures would be seen otherwise."""
+    if profile in shipped_fits():
+        return profile
+    raise BadInput(
+        f"no error models ship for the profile {profile}, so without pixels nobody knows what would be seen with it; "
+        f"fit them with `epicycle simulate fit --profile {profile} -o FILE` and give FILE as the option "
+        f"error_models, or name there a profile whose fit is near enough ({', '.join(shipped_fits())})"
+    )
 
 
 @lru_cache(maxsize=4)

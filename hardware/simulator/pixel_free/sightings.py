@@ -58,17 +58,19 @@ class PixelFree:
 
     def __init__(self, models: ErrorModels) -> None:
         self._models = models
+        self._given: Mapping[Level, Preset] = {}
         self._world: GridWorld | None = None
         self._openings: Openings | None = None
         self._sites: dict[tuple[int, int], Sites] = {}
 
     def presets(self, presets: Mapping[Level, Preset]) -> Mapping[Level, Preset]:
         """Give presets as this camera reads them out."""
+        self._given = presets
         return {name: read_out(preset) for name, preset in presets.items()}
 
     def whole(self, instrument: Instrument, preset: Preset) -> Preset:
         """Give the preset whose pixels this one sums, if it is one of the instrument's own read out."""
-        own = instrument.profile.levels[preset.level].preset
+        own = self._given.get(preset.level, instrument.profile.levels[preset.level].preset)
         summed = read_out(own)
         if any(getattr(summed, name) != getattr(preset, name) for name in READ_OUT):
             return preset

@@ -1,0 +1,48 @@
+"""From observations to error models: cells of classes, and how far answers of one group go together."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+from epicycle.cli import fitting
+from epicycle.hardware.simulator.pixel_free.error_models import ANY, GROUPS, TABLES, Cell, Table
+
+
+def cell(of: str, share: float) -> Cell:
+    return Cell(of=of, below=None, cases=1, answered=share, rows=((1.0,),))
+
+
+@pytest.mark.parametrize("planted", [0.0, 0.4, 0.8])
+@pytest.mark.parametrize("share", [0.6, 0.9])
+def test_a_planted_togetherness_is_found_again(planted: float, share: float) -> None:
+    rng = np.random.default_rng(8)
+    groups, each = 400, 6
+    common = np.repeat(rng.standard_normal(groups), each)
+    chance = ndtr(math.sqrt(planted) * common + math.sqrt(1 - planted) * rng.standard_normal(groups * each))
+    table = Table(about="", columns=("x",), alike=0.0, cells=(cell("film", share), cell(ANY, share)))
+    cases = [(str(n // each), ("picture", "film", 0.0, [1.0] if one < share else None)) for n, one in enumerate(chance)]
+    assert fitting.together_share(table, cases) == pytest.approx(planted, abs=0.12)
+
+
+def test_every_table_says_what_it_is_about_and_what_goes_together() -> None:
+    assert set(fitting.ABOUT) == set(GROUPS) == set(TABLES)
+
+
+def test_a_class_has_cells_of_its_own_where_enough_was_seen() -> None:
+    rows = {
+        name: [["a-s0", "film", 1.0, [0.5] * len(columns)], ["a-s1", "film", 2.0, None]]
+        for name, columns in TABLES.items()
+    }
+    wide = [
+        ["a-s0-1", of, float(n), [0.1 * n, 0.0, 1.0] if n % 2 else None]
+        for of, count in (("film > R2/1", 30), ("film > R2/2", 5))
+        for n in range(count)
+    ]
+    part = {"seed": 1, "pictures": {"atlas": 1}, "rows": {**rows, "autofocus": wide}}
+    table = fitting.fitted([part], "epicycle simulate fit", "demo-2k").tables["autofocus"]
+    classes = {one.of for one in table.cells}
+    assert classes == {"film", "film > R2/1", ANY}
+    assert sum(one.cases for one in table.cells if one.of == "film") == 35
+    assert table.share("film > R2/2", 3.0) == table.share("film", 3.0)
