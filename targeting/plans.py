@@ -8,21 +8,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from ..protocols.errors import BadInput
+from .assignment import sized_groups
 from .dose import shots_in_hole, spared
 from .groups import checked, made, search_s
 from .points import Points
+from .prize_search import PrizeSearch
 from .prizes import Market, Taken, at_price, best_rate, covering_enough
-from .reach import Reached, middle_of, reached
+from .reach import Reached, dense, middle_of, reached
 from .records import Group
 from .tilt import on_specimen, seen, up_the_beam_um
 from .windows import Grouped, group_all
 from .wishes import Wishes
 
 _SEED = 20240229
+_ROUND_S, _ROUND_OF_HOLE_S = 4e-4, 1e-6
+_SHARE_OF_PRIZES = 0.4
+_LARGEST_TABLE = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +107,14 @@ def plan_groups(
         good = good[fits]
     bad = points[barred] if wishes.bad_centres else np.zeros((0, 2))
     pairs = reached(points[good], bad, heights[good], wishes)
-    found = group_all(
-        pairs, points[good], wishes.minimum_size, search_s(wishes.time_limit_s, len(good)), np.random.default_rng(seed)
-    )
+    rng = np.random.default_rng(seed)
+    seconds = search_s(wishes.time_limit_s, len(good)) * (1.0 if wishes.least_coverage == 1 else 1 - _SHARE_OF_PRIZES)
+    found = group_all(pairs, points[good], wishes.minimum_size, seconds, rng)
     left_out |= dict.fromkeys(
         good[found.groups < 0].tolist(), f"no group of {wishes.minimum_size} or more can be made with it"
     )
     if wishes.least_coverage < 1:
-        kept = _paying(pairs, found, worth[good], wishes)
+        kept = _paying(pairs, found, worth[good], wishes, rng)
         left_out |= dict.fromkeys(good[(found.groups >= 0) & (kept.groups < 0)].tolist(), "it does not pay")
         found = kept
     groups = made(pairs, points[good], found, good)
@@ -164,56 +170,66 @@ def _values(values: ArrayLike | None, count: int) -> NDArray[np.float64]:
     return worth
 
 
-def _paying(pairs: Reached, found: Grouped, values: NDArray[np.float64], wishes: Wishes) -> Grouped:
+def _paying(pairs: Reached, found: Grouped, values: NDArray[np.float64], wishes: Wishes, rng: Generator) -> Grouped:
     """Leave out groups and holes that do not pay, as far as the least coverage allows."""
     costs = wishes.costs
     by_rate = wishes.objective == "rate"
-    scale = 1.0 if by_rate else 100.0 / max(float(values.size), 1.0)
     by_row = pairs.by_row()
-    whole = wishes.minimum_size > 1
+    seconds = search_s(wishes.time_limit_s, pairs.holes)
     market = Market(
-        covers=_own_rows(found) if whole else _lists(csr_array(by_row.T.tocsr())),
-        coverers=_lists(by_row),
-        values=values * wishes.shots if by_rate else np.full(values.size, scale),
+        values=values * wishes.shots if by_rate else np.full(values.size, 100.0 / max(values.size, 1)),
         group_cost=costs.group_s if by_rate else wishes.weight,
         row_cost=costs.shot_s * wishes.shots if by_rate else 0.0,
         fixed_cost=costs.arrival_s,
-        whole_groups=whole,
+        everything=(found.centres, found.groups),
+        search=PrizeSearch(_lists(csr_array(by_row.T.tocsr())), _lists(by_row), rng),
+        settle=lambda places, wanted: _settled(pairs, by_row, places, wanted, wishes.minimum_size),
+        rounds=int(_SHARE_OF_PRIZES * seconds / (_ROUND_S + _ROUND_OF_HOLE_S * pairs.holes)),
     )
-    start = np.arange(len(found.centres), dtype=np.intp) if whole else found.centres
-    price = best_rate(market, start)[1] if by_rate else 1.0
-
-    def take(at: float) -> Taken:
-        return at_price(market, start, at)
-
-    reachable = np.where(found.groups >= 0, values, 0.0)
-    places, taken = covering_enough(take, reachable, price, wishes.least_coverage)
-    if whole:
-        renumber = np.full(len(found.centres) + 1, -1, dtype=np.intp)
-        renumber[places] = np.arange(len(places))
-        return Grouped(found.centres[places], renumber[found.groups], 0, False)
-    return _assigned(by_row, places, taken)
+    taken, price = best_rate(market) if by_rate else (at_price(market, 1.0, market.rounds), 1.0)
+    places, groups = covering_enough(market, taken, price, wishes.least_coverage)
+    return Grouped(places, groups, 0, False)
 
 
-def _assigned(by_row: csr_array, places: NDArray[np.intp], taken: NDArray[np.bool_]) -> Grouped:
-    """Give each row that is taken to the nearest of the places; places that get none go."""
+def _settled(
+    pairs: Reached, by_row: csr_array, places: NDArray[np.intp], wanted: NDArray[np.bool_], smallest: int
+) -> Taken:
+    """Make groups at some places of the rows that are wanted: the nearest, or as the smallest size needs it."""
+    rows = np.flatnonzero(wanted)
+    groups = np.full(len(wanted), -1, dtype=np.intp)
+    if places.size == 0 or rows.size == 0:
+        return np.zeros(0, dtype=np.intp), groups
+    if smallest == 1:
+        groups[rows] = _nearest_of(by_row, rows, places)
+        used, numbers = np.unique(groups[groups >= 0], return_inverse=True)
+        groups[groups >= 0] = numbers
+        return places[used], groups
+    if rows.size * places.size > _LARGEST_TABLE:
+        return np.zeros(0, dtype=np.intp), groups  # too many for an assignment at once; whole groups are dropped then
+    home = np.searchsorted(rows, pairs.home[places])
+    home[home == rows.size] = 0
+    home = np.where((pairs.home[places] >= 0) & (rows[home] == pairs.home[places]), home, -1)
+    kept, inside = sized_groups(dense(by_row, rows, places), home, np.arange(places.size, dtype=np.intp), smallest)
+    groups[rows] = inside
+    return places[kept], groups
+
+
+def _nearest_of(by_row: csr_array, rows: NDArray[np.intp], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Give for each row the number of the nearest of the places, negative where none reaches it."""
     among = np.full(by_row.shape[1], -1, dtype=np.intp)
     among[places] = np.arange(len(places))
-    groups = np.full(by_row.shape[0], -1, dtype=np.intp)
-    for row in np.flatnonzero(taken).tolist():
+    nearest = np.full(rows.size, -1, dtype=np.intp)
+    for at, row in enumerate(rows.tolist()):
         span = slice(by_row.indptr[row], by_row.indptr[row + 1])
         options = among[by_row.indices[span]]
-        groups[row] = options[int(np.argmin(np.where(options >= 0, by_row.data[span], np.inf)))]
-    used, numbers = np.unique(groups[groups >= 0], return_inverse=True)
-    groups[groups >= 0] = numbers
-    return Grouped(places[used], groups, 0, False)
-
-
-def _own_rows(found: Grouped) -> list[NDArray[np.intp]]:
-    return [np.flatnonzero(found.groups == place) for place in range(len(found.centres))]
+        best = int(np.argmin(np.where(options >= 0, by_row.data[span], np.inf)))
+        nearest[at] = options[best]
+    return nearest
 
 
 def _lists(matrix: csr_array) -> list[NDArray[np.intp]]:
+    if matrix.shape[0] == 0:
+        return []
     return [np.asarray(part, dtype=np.intp) for part in np.split(matrix.indices, matrix.indptr[1:-1])]
 
 

@@ -4,15 +4,21 @@ At a price θ a set of groups is worth the values of its holes less θ times its
 (values per time) is the rate itself (Dinkelbach 1967), found by taking turns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cover import Indices
+from .prize_search import PrizeSearch
 
-_ROUNDS = 6
+Taken = tuple[Indices, Indices]
+"""Places chosen, and for each row its group among them, negative where it is left out."""
+
+Settle = Callable[[Indices, NDArray[np.bool_]], Taken]
+"""Give the groups that can be made at these places of the rows that are wanted."""
+
 _TURNS = 8
 _GAIN = 1e-9
 
@@ -23,142 +29,89 @@ class Market:
 
     Attributes
     ----------
-    covers, coverers
-        Rows of each place, places of each row.
     values
         Of the rows.
     group_cost, row_cost
         Of each group and of each row taken, in one unit.
     fixed_cost
         What is spent whatever is chosen.
-    whole_groups
-        Whether groups are only dropped whole, as they are (they have a smallest size).
+    everything
+        Groups of all rows that can be in one, as few as were found.
+    search
+        Of places that together win most.
+    settle
+        Makes groups at them.
+    rounds
+        Of the search, in all.
     """
 
-    covers: Sequence[Indices]
-    coverers: Sequence[Indices]
     values: NDArray[np.float64]
     group_cost: float
     row_cost: float
     fixed_cost: float
-    whole_groups: bool = False
+    everything: Taken
+    search: PrizeSearch
+    settle: Settle
+    rounds: int
 
-    def worth(self, rows: NDArray[np.bool_], groups: int) -> float:
-        """Give the value per cost of taking some rows in so many groups."""
-        cost = self.fixed_cost + self.group_cost * groups + self.row_cost * float(rows.sum())
+    def worth(self, taken: Taken) -> float:
+        """Give the value per cost of some groups."""
+        rows = taken[1] >= 0
+        cost = self.fixed_cost + self.group_cost * len(taken[0]) + self.row_cost * float(rows.sum())
         return float(self.values[rows].sum()) / cost if cost > 0 else 0.0
 
+    def share(self, taken: Taken) -> float:
+        """Give the share of the values that can be won that these groups win."""
+        whole = float(self.values[self.everything[1] >= 0].sum())
+        return float(self.values[taken[1] >= 0].sum()) / whole if whole > 0 else 1.0
 
-Taken = tuple[Indices, NDArray[np.bool_]]
-"""Places chosen, and which rows are taken."""
 
-
-def best_rate(market: Market, start: Indices) -> tuple[Taken, float]:
+def best_rate(market: Market) -> tuple[Taken, float]:
     """Give what to take for the highest value per cost, and the price at which it is the best."""
-    price = 0.0
-    taken = at_price(market, start, price)
+    taken, price = market.everything, 0.0
     for _ in range(_TURNS):
-        rate = market.worth(taken[1], len(taken[0]))
+        rate = market.worth(taken)
         if rate <= price + _GAIN:
             break
         price = rate
-        better = at_price(market, start, price)
-        if market.worth(better[1], len(better[0])) > rate:
+        better = at_price(market, price, market.rounds // (_TURNS // 2))
+        if market.worth(better) > rate:
             taken = better
     return taken, price
 
 
-def covering_enough(take: Callable[[float], Taken], values: NDArray[np.float64], price: float, least: float) -> Taken:
+def covering_enough(market: Market, taken: Taken, price: float, least: float) -> Taken:
     """Lower the price until so large a share of the values is taken; at 0 all that can be is."""
-    taken = take(price)
-    whole = float(values.sum())
-    if float(values[taken[1]].sum()) >= least * whole - _GAIN:
+    if market.share(taken) >= least - _GAIN:
         return taken
     low, high = 0.0, price
-    best = take(0.0)
+    best = market.everything
     for _ in range(_TURNS):
         middle = (low + high) / 2
-        taken = take(middle)
-        if float(values[taken[1]].sum()) >= least * whole - _GAIN:
+        taken = at_price(market, middle, market.rounds // _TURNS)
+        if market.share(taken) >= least - _GAIN:
             low, best = middle, taken
         else:
             high = middle
     return best
 
 
-def at_price(market: Market, start: Indices, price: float) -> Taken:
-    """Give places and rows that are worth most at a price: from a start by dropping, adding and exchanging groups."""
-    prizes = market.values - price * market.row_cost
-    prizes = prizes if market.whole_groups else np.maximum(prizes, 0.0)
-    state = _State(market, prizes, price * market.group_cost)
-    for place in start.tolist():
-        state.put(place, 1)
-    state.drop()
-    if not market.whole_groups:
-        for _ in range(_ROUNDS):
-            if not (state.add() | state.swap() | state.drop()):
-                break
-    taken = (state.count > 0) & (prizes > 0 if price > 0 and not market.whole_groups else True)
-    return np.array(sorted(state.inside), dtype=np.intp), np.asarray(taken)
+def at_price(market: Market, price: float, rounds: int) -> Taken:
+    """Give the groups that are worth most at a price: searched anew, or of all groups those that pay."""
+    if price <= 0:
+        return market.everything
+    prizes, cost = market.values - price * market.row_cost, price * market.group_cost
+    places = market.search.best(np.maximum(prizes, 0.0), cost, [market.everything[0]], rounds)
+
+    def net(taken: Taken) -> float:
+        return float(prizes[taken[1] >= 0].sum()) - cost * len(taken[0])
+
+    return max(market.settle(places, prizes > 0), _those_that_pay(market.everything, prizes, cost), key=net)
 
 
-class _State:
-    """Groups chosen, and by how many each row is covered."""
-
-    def __init__(self, market: Market, prizes: NDArray[np.float64], cost: float) -> None:
-        self._market, self._prizes, self._cost = market, prizes, cost
-        self.count = np.zeros(len(prizes), dtype=np.intp)
-        self.inside: set[int] = set()
-
-    def put(self, place: int, sign: int) -> None:
-        self.count[self._market.covers[place]] += sign
-        self.inside = self.inside | {place} if sign > 0 else self.inside - {place}
-
-    def _loss(self, place: int) -> float:
-        rows = self._market.covers[place]
-        return float(self._prizes[rows[self.count[rows] == 1]].sum())
-
-    def _gain_of(self, place: int) -> float:
-        rows = self._market.covers[place]
-        return float(self._prizes[rows[self.count[rows] == 0]].sum())
-
-    def drop(self) -> bool:
-        """Drop groups that do not pay, the worst first; say whether any did."""
-        changed = False
-        for place in sorted(self.inside, key=lambda place: (self._loss(place), place)):
-            if self._loss(place) < self._cost - _GAIN or (self._cost == 0 and self._loss(place) == 0):
-                self.put(place, -1)
-                changed = True
-        return changed
-
-    def _best_for(self, rows: Indices) -> tuple[float, int]:
-        """Give the gain of the best place that covers one of the rows, and the place."""
-        options = {place for row in rows.tolist() for place in self._market.coverers[row].tolist()} - self.inside
-        return max(((self._gain_of(place), -place) for place in options), default=(0.0, 0))
-
-    def add(self) -> bool:
-        """Add groups that pay; say whether any did."""
-        changed = False
-        for row in np.flatnonzero((self.count == 0) & (self._prizes > 0)).tolist():
-            if self.count[row] == 0:
-                gain, place = self._best_for(np.array([row]))
-                if gain > self._cost + _GAIN:
-                    self.put(-place, 1)
-                    changed = True
-        return changed
-
-    def swap(self) -> bool:
-        """Put single groups where they gain more; say whether any went."""
-        changed = False
-        for here in sorted(self.inside):
-            rows = self._market.covers[here]
-            own = rows[self.count[rows] == 1]
-            loss = self._loss(here)
-            self.put(here, -1)
-            gain, place = self._best_for(own)
-            if gain > loss + _GAIN:
-                self.put(-place, 1)
-                changed = True
-            else:
-                self.put(here, 1)
-        return changed
+def _those_that_pay(taken: Taken, prizes: NDArray[np.float64], cost: float) -> Taken:
+    places, groups = taken
+    won = np.bincount(groups[groups >= 0], prizes[groups >= 0], minlength=len(places))
+    paying = won > cost
+    renumber = np.append(np.where(paying, np.cumsum(paying) - 1, -1), -1)  # rows in no group look at the last
+    return places[paying], renumber[groups]

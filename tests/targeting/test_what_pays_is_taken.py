@@ -1,0 +1,60 @@
+"""What is left out when holes and groups have a price: never worth more than what is taken, near the best there is."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epicycle.targeting.plans import plan_groups
+from epicycle.targeting.prize_search import PrizeSearch
+from epicycle.targeting.wishes import Wishes
+
+spots = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=9, unique=True)
+
+
+def lists(points: np.ndarray, radius_um: float) -> list[np.ndarray]:
+    gaps = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
+    return [np.flatnonzero(row) for row in gaps <= radius_um]
+
+
+def worth(places: tuple[int, ...] | list[int], near: list[np.ndarray], prizes: np.ndarray, cost: float) -> float:
+    rows = {int(row) for place in places for row in near[place]}
+    return float(sum(prizes[row] for row in rows)) - cost * len(places)
+
+
+@settings(max_examples=60, deadline=None)
+@given(spots, st.sampled_from([0.3, 1.2, 2.5]), st.integers(0, 99))
+def test_of_few_places_the_best_set_is_found(places, cost, seed) -> None:  # type: ignore[no-untyped-def]
+    near = lists(np.array(places, dtype=float), 1.5)
+    prizes = np.round(np.random.default_rng(seed).random(len(near)), 2)
+    every = (some for size in range(len(near) + 1) for some in combinations(range(len(near)), size))
+    best = max(worth(some, near, prizes, cost) for some in every)
+    found = PrizeSearch(near, near, np.random.default_rng(0)).best(prizes, cost, [], 60)
+    assert worth(found.tolist(), near, prizes, cost) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("minimum", [1, 2, 3])
+@pytest.mark.parametrize("weight", [0.5, 2.0, 6.0])
+def test_the_score_of_a_square_lattice(minimum: int, weight: float) -> None:
+    """Discs of radius 3 µm on a lattice of 2 µm hold 9 holes; so many percent less the weight is the most of each."""
+    points = 2.0 * np.array([(i, j) for i in range(10) for j in range(10)], dtype=float)
+    wishes = Wishes(radius_um=3, objective="score", weight=weight, minimum_size=minimum, least_coverage=0)
+    plan = plan_groups(points, wishes)
+    assert plan.score == pytest.approx(100 * plan.coverage - weight * len(plan.groups))
+    assert all(len(group.members) >= minimum for group in plan.groups)
+    assert plan.score >= {0.5: 92.0, 2.0: 71.0, 6.0: 27.0}[weight]
+    assert plan.score <= 100 / 9 * (9 - weight) + 1e-9
+
+
+def test_the_least_coverage_is_kept_whatever_pays() -> None:
+    points = 2.0 * np.array([(i, j) for i in range(10) for j in range(10)], dtype=float)
+    shares = []
+    for least in (0.0, 0.6, 0.9, 1.0):
+        wishes = Wishes(radius_um=3, objective="score", weight=8, minimum_size=2, least_coverage=least)
+        plan = plan_groups(points, wishes)
+        assert plan.coverage >= least - 1e-9
+        shares.append(plan.coverage)
+    assert shares == sorted(shares)
+    assert shares[0] < 1
