@@ -2,7 +2,13 @@
 
 Every pair of an expected and a found hole proposes a shift; the shift that most pairs agree on wins (a Hough vote), the
 smaller one where a lattice makes several equal. Holes that were missed or invented cost votes, not accuracy.
+
+A lattice cannot tell a shift from the same shift and a step of it. What earlier groups showed can: a stage's error
+changes little over short moves, so the next group is looked for where the last ones were.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,11 +16,59 @@ from scipy.spatial import KDTree
 
 from ..protocols.errors import BadInput
 from .points import Points, as_points, distances
+from .uncertainty import Place, Spread, even, of_move
 
 _TOLERANCE_OF_PITCH = 0.2
 _AS_MANY = 0.9
 """A smaller shift wins over one with more matches when it has at least this share of them: the edge of a picture cuts
 some holes off, and the instrument is more often a little wrong than a whole lattice step."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageErrors:
+    """How a stage errs, standard deviations per axis; as operators report them, until they are measured.
+
+    Attributes
+    ----------
+    each_um
+        Of any move, new each time.
+    long_um, forgotten_um
+        Of what long moves leave besides, and the way over which that is forgotten.
+    first_um
+        Of the first place after a change of level.
+    measured_um
+        Of one re-centring.
+    """
+
+    each_um: float = 0.3
+    long_um: float = 1.0
+    forgotten_um: float = 1000.0
+    first_um: float = 0.5
+    measured_um: float = 0.05
+
+
+Earlier = tuple[tuple[float, float], tuple[float, float]]
+"""A place that was gone to, and by how much what was expected there stood beside it, µm."""
+
+
+def expected_offset(earlier: Sequence[Earlier], place_um: tuple[float, float], errors: StageErrors) -> Place:
+    """Give by how much a place will seem off, from what earlier places nearby showed, oldest first; and how surely.
+
+    The stage's lasting error wanders with the way gone; what is new at each move is noise to its measurement. With no
+    earlier place nothing is expected but the errors themselves.
+    """
+    believed = Place(0.0, 0.0, even(errors.first_um))
+    noise = even(float(np.hypot(errors.each_um, errors.measured_um)))
+    at = earlier[0][0] if earlier else place_um
+    for there, off in earlier:
+        believed = believed.after(_wandered(at, there, errors)).measured(*off, noise)
+        at = there
+    return believed.after(_wandered(at, place_um, errors)).after(even(errors.each_um))
+
+
+def _wandered(start: tuple[float, float], end: tuple[float, float], errors: StageErrors) -> Spread:
+    way_um = float(np.hypot(end[0] - start[0], end[1] - start[1]))
+    return of_move(way_um, 0.0, errors.long_um, errors.forgotten_um)
 
 
 def correction(expected_px: ArrayLike, found_px: ArrayLike, limit_px: float) -> tuple[float, float, int]:
