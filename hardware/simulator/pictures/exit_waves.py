@@ -19,7 +19,7 @@ from .beam_motion import smear
 from .counting import modulation
 from .damage import ice_power_left, signal_left
 from .exposure_scene import Scene, Setting
-from .half_plane import Floats, HalfPlane, Plane, Waves, response, rings_left
+from .half_plane import BAND, Floats, HalfPlane, Plane, Waves, response, rings_left
 from .lens import coherence_envelope
 from .specimen import Layer
 
@@ -163,7 +163,7 @@ class ExitWaves:
         return np.sqrt(np.maximum(one - own, 0)), np.sqrt(np.maximum(own, 0))
 
     def _empty(self) -> tuple[Waves, Waves | None]:
-        has_film = bool(np.any(self.film_layer > 0))
+        has_film = float(self.film_layer.max()) > 0
         return np.empty(self.plane.size, np.complex64), np.empty(self.plane.size, np.complex64) if has_film else None
 
     def _seen(self, rows: slice) -> tuple[NDArray[np.intp], Plane]:
@@ -173,7 +173,11 @@ class ExitWaves:
     def _borrowed(self, rows: slice, step: tuple[int, int]) -> Waves:
         """Take noise from other frequencies: as good as new."""
         lines = np.arange(rows.start + step[0], rows.stop + step[0]) % self.plane.size[0]
-        return np.roll(self.noise[lines], -step[1], axis=1)
+        cut = step[1] % self.plane.size[1]
+        borrowed = np.empty((len(lines), self.plane.size[1]), np.complex64)
+        borrowed[:, : self.plane.size[1] - cut] = self.noise[lines, cut:]
+        borrowed[:, self.plane.size[1] - cut :] = self.noise[lines, :cut]
+        return borrowed
 
     def _add_crystals(self, rows: slice, band: Waves) -> None:
         if self.scene.spots is not None:
@@ -214,13 +218,13 @@ class _Nodes:
         self.fy, self.fx = np.linspace(-0.5, 0.5, 2 * self.count + 1), np.linspace(0, 0.5, self.count + 1)
         self.k = np.hypot(self.fy[:, None], self.fx[None, :]) / plane.pixel_size_a
         self.down = (plane.ky[:, 0] * plane.pixel_size_a + 0.5) * np.float32(2 * self.count)
-        self.right = plane.kx[0] * np.float32(plane.pixel_size_a * 2 * self.count)
+        right = plane.kx * np.float32(plane.pixel_size_a * 2 * self.count)
+        self.right = np.repeat(right, min(BAND, plane.size[0]), axis=0)
 
     def spread(self, table: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
         """Interpolate what is known at the nodes, (rows, cols, channels), to a band."""
-        shape = rows.stop - rows.start, self.plane.size[1]
-        right = np.ascontiguousarray(np.broadcast_to(self.right[None, :], shape))
-        down = np.ascontiguousarray(np.broadcast_to(self.down[rows, None], shape))
+        right = self.right[: rows.stop - rows.start]
+        down = np.repeat(self.down[rows, None], self.plane.size[1], axis=1)
         return np.asarray(cv2.remap(table, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
