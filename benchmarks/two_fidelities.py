@@ -1,13 +1,18 @@
 """Pixels and no pixels: one world, seen by detectors and drawn from error models fitted to them; do they agree?
 
     python benchmarks/two_fidelities.py [--grids N] [--nights N] [--slots N] [--speed N] [--seed N] [--out FILE.json]
+    python benchmarks/two_fidelities.py --seen FOLDER --folds 5
 
-Three parts. (1) The same grids are looked at both ways by the routine that the fit uses, on seeds that the fit has not
+Three parts. (1) The same grids are looked at both ways by the routine that the fit uses, on worlds that the fit has not
 seen: recall, distribution of the leading number of each answer (Kolmogorov-Smirnov distance, and the one that two such
-samples from one distribution exceed once in twenty times), errors of place, of defocus and of height. (2) Whole nights
-with the same seeds both ways, through the real orchestrator into the real record: totals, and hours by step.
-(3) Pixel-free twelve-grid nights, one after the other in one process, in a folder that lives in memory: CPU seconds a
-night, and nights an hour on two cores.
+samples from one distribution exceed once in twenty times; answers of one picture go together, so that more is chance
+where an answer has many of a picture), errors of place, of defocus and of height. With --seen, the grids are those that
+`epicycle simulate fit` looked at and kept in this folder: they are dealt into folds, and each fold is looked at without
+pixels by models fitted to the others. (2) Whole nights with the same seeds both ways, through the real orchestrator
+into the real record: totals, and hours by step, with the interval in which the difference lies at 95 % when grids are
+drawn anew from those that were (a paired bootstrap: a grid is the same world both ways). (3) Pixel-free twelve-grid
+nights, one after the other in one process, in a folder that lives in memory: CPU seconds a night, and nights an hour on
+two cores.
 
 A night with pixels takes minutes. Observations and nights that were made are kept in --work and not made again.
 """
@@ -28,10 +33,10 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as OrmSession
 
-from epicycle.cli.fitting import FILMS, grids_to_see
+from epicycle.cli.fitting import FILMS, fitted, grids_to_see
 from epicycle.cli.observing import observe
 from epicycle.db.connection import open_reader
-from epicycle.db.models import BisGroup, Exposure, Fault, Hole, ImageRow, Measure, Session, Square, Step
+from epicycle.db.models import BisGroup, Exposure, Fault, Grid, Hole, ImageRow, Measure, Session, Square, Step
 from epicycle.hardware.simulator.grid.cassette_world import KINDS
 from epicycle.hardware.simulator.pixel_free.error_models import TABLES
 from epicycle.orchestrator.opening import Settings, begin
@@ -57,6 +62,8 @@ ERRORS: Mapping[str, str] = {
 }
 """Columns whose spread is an error."""
 
+RESAMPLES = 4000
+
 TOTALS = ("images", "exposures", "usable", "squares found", "squares visited", "holes found", "faults", "hours")
 
 Row = tuple[str, str, float, "list[float] | None"]
@@ -69,13 +76,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slots", type=int, default=12, help="grids of each night run both ways")
     parser.add_argument("--speed", type=int, default=3, help="pixel-free nights that are timed")
     parser.add_argument("--seed", type=int, default=500_000, help="of the first grid and the first night")
+    parser.add_argument("--seen", type=Path, help="folder of observations that a fit has kept")
+    parser.add_argument("--folds", type=int, default=5, help="parts into which they are dealt")
     parser.add_argument("--work", type=Path, default=Path("two-fidelities-work"), help="what was made so far")
     parser.add_argument("--out", type=Path, help="JSON file for the results")
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     options.work.mkdir(parents=True, exist_ok=True)
+    if options.seen:
+        answers = compare_folds(options.seen, options.folds)
+    else:
+        answers = compare_answers(options.grids, options.seed, options.work)
     result = {
-        "answers": compare_answers(options.grids, options.seed, options.work),
+        "answers": answers,
         "nights": compare_nights(options.nights, options.seed, options.work, options.slots),
         "speed": time_nights(options.speed, options.seed + 1000),
     }
@@ -90,7 +103,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 def compare_answers(count: int, seed: int, work: Path) -> dict[str, dict[str, Any]]:
     """Look at grids both ways and compare, table by table."""
-    seen = {fidelity: _seen(count, seed, fidelity, work) for fidelity in FIDELITIES}
+    return _tables_compared({fidelity: _seen(count, seed, fidelity, work) for fidelity in FIDELITIES})
+
+
+def compare_folds(folder: Path, folds: int) -> dict[str, dict[str, Any]]:
+    """Compare what a fit has seen with what models fitted to the other folds draw on the same worlds."""
+    parts = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
+    grids = {grid.seed: grid for grid in grids_to_see(min(p["seed"] for p in parts), len(parts), tuple(KINDS))}
+    seen: dict[str, dict[str, list[Row]]] = {fidelity: {} for fidelity in FIDELITIES}
+    for fold in range(folds):
+        mine, others = parts[fold::folds], [part for n, part in enumerate(parts) if n % folds != fold]
+        with tempfile.TemporaryDirectory() as kept:
+            models = Path(kept) / "models.json"
+            models.write_text(fitted(others, "epicycle simulate fit", PROFILE).model_dump_json())
+            for part in mine:
+                options = {"fidelity": "pixel-free", "error_models": str(models)}
+                *_, last = observe(grids[part["seed"]], PROFILE, options)
+                for fidelity, rows in zip(FIDELITIES, (part["rows"], last.rows), strict=True):
+                    for name, some in rows.items():
+                        seen[fidelity].setdefault(name, []).extend(some)
+    return _tables_compared(seen)
+
+
+def _tables_compared(seen: Mapping[str, Mapping[str, list[Row]]]) -> dict[str, dict[str, Any]]:
     return {
         name: _compared(name, *(seen[fidelity].get(name, []) for fidelity in FIDELITIES))
         for name in TABLES
@@ -191,9 +226,55 @@ def totals_of(folder: Path) -> dict[str, Any]:
                 "hours": (session.finished_at - session.started_at).total_seconds() / 3600,
                 "median fit": float(np.median(fits)) if fits else None,
                 "steps": steps,
+                "grids": _by_grid(db),
             }
     finally:
         reader.dispose()
+
+
+def _by_grid(db: OrmSession) -> list[dict[str, float]]:
+    """Count what the record holds of each grid."""
+    found = []
+    for grid in db.scalars(select(Grid).order_by(Grid.slot)):
+        squares = select(Square.id).where(Square.grid_id == grid.id)
+        holes = select(Hole.id).where(Hole.square_id.in_(squares))
+        shots = select(func.count()).select_from(Exposure).where(Exposure.hole_id.in_(holes))
+        steps = db.scalars(select(Step).where(Step.grid_id == grid.id, Step.ended_at.is_not(None)))
+        found.append(
+            {
+                "exposures": db.scalar(shots.where(Exposure.status == "done")) or 0,
+                "usable": db.scalar(shots.where(Exposure.usable)) or 0,
+                "squares found": db.scalar(select(func.count()).select_from(Square).where(Square.grid_id == grid.id))
+                or 0,
+                "holes found": db.scalar(
+                    select(func.count()).select_from(Hole).where(Hole.square_id.in_(squares), Hole.site == "hole")
+                )
+                or 0,
+                "faults": db.scalar(select(func.count()).select_from(Fault).where(Fault.grid_id == grid.id)) or 0,
+                "hours of steps": sum((step.ended_at - step.started_at).total_seconds() for step in steps) / 3600,
+            }
+        )
+    return found
+
+
+def intervals(nights: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[float]]:
+    """Give the middle 95 % of the differences, as shares, when grids are drawn anew from those of all nights."""
+    grids = {
+        fidelity: [grid for night in nights[fidelity] for grid in night.get("grids", [])] for fidelity in FIDELITIES
+    }
+    there, here = (grids[fidelity] for fidelity in FIDELITIES)
+    if not there or len(there) != len(here):
+        return {}
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(there), size=(RESAMPLES, len(there)))
+    found = {}
+    for name in there[0]:
+        first, second = (np.array([grid[name] for grid in part], np.float64) for part in (there, here))
+        sums = first[drawn].sum(axis=1), second[drawn].sum(axis=1)
+        kept = sums[0] > 0
+        if kept.any():
+            found[name] = [float(v) for v in np.quantile(sums[1][kept] / sums[0][kept] - 1, [0.025, 0.975])]
+    return found
 
 
 def compare_nights(count: int, seed: int, work: Path, slots: int) -> dict[str, Any]:
@@ -207,11 +288,14 @@ def compare_nights(count: int, seed: int, work: Path, slots: int) -> dict[str, A
                     path.write_text(json.dumps(run_night(Path(folder) / "night", fidelity, seed + n, slots)))
                 print(f"night {seed + n}, {fidelity}", file=sys.stderr)
             nights[fidelity].append(json.loads(path.read_text()))
-    return {"each": nights, "sums": {fidelity: _summed(nights[fidelity]) for fidelity in FIDELITIES}}
+    sums = {fidelity: _summed(nights[fidelity]) for fidelity in FIDELITIES}
+    return {"each": nights, "sums": sums, "intervals": intervals(nights)}
 
 
 def _summed(nights: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     sums = {name: float(sum(night[name] for night in nights)) for name in TOTALS}
+    if all("grids" in night for night in nights):
+        sums["hours of steps"] = sum(grid["hours of steps"] for night in nights for grid in night["grids"])
     for kind in sorted({kind for night in nights for kind in night["steps"]}):
         sums[f"h {kind}"] = sum(night["steps"].get(kind, 0.0) for night in nights)
     return sums
@@ -259,12 +343,14 @@ def tables(result: Mapping[str, Any]) -> str:
             f"| {name} | {pixels['cases']} | {pixels['answered']:.3f} | {free['answered']:.3f} | {one['distance']:.3f} "
             f"| {one['by chance']:.3f} | {errors[0]} | {errors[1]} |"
         )
-    lines += ["", "| of all nights | pixels | pixel-free | difference |", "| --- | --- | --- | --- |"]
-    sums = result["nights"]["sums"]
+    lines += ["", "| of all nights | pixels | pixel-free | difference | 95 % |", "| --- | --- | --- | --- | --- |"]
+    sums, ranges = result["nights"]["sums"], result["nights"].get("intervals", {})
     for name, there in sums["pixels"].items():
         here = sums["pixel-free"].get(name, 0.0)
         apart = f"{100 * (here / there - 1):+.1f} %" if there else ""
-        lines.append(f"| {name} | {there:.2f} | {here:.2f} | {apart} |")
+        low, high = ranges.get(name, (None, None))
+        chance = "" if low is None else f"{100 * low:+.0f} to {100 * high:+.0f} %"
+        lines.append(f"| {name} | {there:.2f} | {here:.2f} | {apart} | {chance} |")
     lines += ["", *(f"{name}: {value:.2f}" for name, value in result["speed"].items())]
     return "\n".join(lines)
 

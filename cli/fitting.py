@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr, ndtri
+from scipy.optimize import minimize_scalar
+from scipy.special import log_ndtr, logsumexp, ndtri
 
 from .. import __version__
 from ..files import atomic
@@ -34,8 +34,11 @@ Case = tuple[str, str, float, "list[float] | None"]
 MOST_ROWS = 40
 """Answers kept of one cell, at equal steps of its leading column."""
 
-CELL_CASES, MOST_CELLS = 12, 6
+CELL_CASES, MOST_CELLS = 12, 10
 """Fewest cases of a cell, and most cells of a class."""
+
+PLACE = "#"
+"""Before the number of a place that is one of several of a picture, tried one after the other."""
 
 PARTICULAR_CASES = 24
 """Fewest cases of a class that has a more general one to stand for it."""
@@ -43,7 +46,7 @@ PARTICULAR_CASES = 24
 RANKED_CASES = 12
 """Fewer answers say nothing of how answers of one group go together."""
 
-SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 24
+SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 """Shares so near to none or all say nothing of what goes together; the most that is believed; points of an integral."""
 
 DIGITS = 4
@@ -60,7 +63,7 @@ ABOUT: Mapping[str, str] = {
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
     "height": "Eucentric height by tilting, by what lies there; covariate: ice there in nm.",
     "autofocus": "Defocus after an autofocus, by what lies in the field and lattice; covariate: ice there in nm.",
-    "verdict": "Verdict on an exposure, by what it looks at and image shift; covariate: Å it should reach, or ice.",
+    "verdict": "Verdict on an exposure, by what it looks at and drift; covariate: Å it should reach, or ice in nm.",
 }
 
 FILMS: Sequence[tuple[str, str, str]] = (
@@ -138,7 +141,9 @@ def fitted(parts: Iterable[Mapping[str, Any]], command: str, profile: str) -> Er
 
 def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     classes: dict[str, list[Case]] = {}
-    for case in cases:
+    # Further places were tried because the first had shown nothing; they say what goes together, not how often.
+    first = [case for case in cases if case[0].partition(PLACE)[2] in ("", "0")]
+    for case in first:
         path = case[1]
         while path:
             classes.setdefault(path, []).append(case)
@@ -146,7 +151,7 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     # What is particular needs cases enough of its own, or the general stands for it.
     classes = {of: mine for of, mine in classes.items() if PARTICULAR not in of or len(mine) >= PARTICULAR_CASES}
     cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of])]
-    cells += _cells(ANY, cases)
+    cells += _cells(ANY, first)
     table = Table(about=ABOUT[name], columns=columns, alike=0.0, cells=tuple(cells))
     grouped = [(_group(name, case[0]), case) for case in cases]
     together = together_share(table, grouped)
@@ -216,31 +221,27 @@ def _alike(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
 def together_share(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
     """Estimate the correlation, within a group, of the normal scores that decide whether there is an answer.
 
-    Of all correlations the one under which as many pairs of one group both lack an answer as do.
+    By maximum likelihood, which does not mind that places are tried only where others have shown nothing.
     """
     shares = np.array([table.share(case[1], case[2]) for _, case in grouped])
     missing = np.array([case[3] is None for _, case in grouped])
     _, own = np.unique([group for group, _ in grouped], return_inverse=True)
     sure = (shares <= SURE_SHARE) | (shares >= 1 - SURE_SHARE)
-    own, missing, score = own[~sure], missing[~sure], ndtri(shares[~sure])
-    both = np.bincount(own, missing) if len(own) else np.zeros(1)
-    seen = float((both * (both - 1)).sum())
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    weights = weights / weights.sum()
-
-    def excess(correlation: float) -> float:
-        total = 0.0
-        for node, weight in zip(nodes, weights, strict=True):
-            lacks = ndtr((math.sqrt(correlation) * node - score) / math.sqrt(1 - correlation))
-            sums, squares = np.bincount(own, lacks), np.bincount(own, lacks**2)
-            total += float(weight) * float((sums**2 - squares).sum())
-        return total - seen
-
-    if len(own) < RANKED_CASES or excess(0.0) >= 0.0:
+    if (~sure).sum() < RANKED_CASES:
         return 0.0
-    if excess(MOST_TOGETHER) <= 0.0:
-        return MOST_TOGETHER
-    return round(float(brentq(excess, 0.0, MOST_TOGETHER, xtol=1e-3)), 3)
+    own, missing, score = own[~sure], missing[~sure], ndtri(shares[~sure])
+    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
+
+    def unlikely(correlation: float) -> float:
+        spread = math.sqrt(1 - correlation)
+        chances = []
+        for node in nodes:
+            away = (math.sqrt(correlation) * node - score) / spread
+            chances.append(np.bincount(own, log_ndtr(np.where(missing, away, -away))))
+        return -float(logsumexp(np.array(chances) + np.log(weights)[:, None], axis=0).sum())
+
+    best = minimize_scalar(unlikely, bounds=(0.0, MOST_TOGETHER), method="bounded", options={"xatol": 1e-3})
+    return round(float(best.x), 3) if best.fun < unlikely(0.0) else 0.0
 
 
 def _between_share(scores: Floats, pictures: NDArray[np.str_]) -> float:

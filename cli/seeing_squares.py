@@ -17,6 +17,7 @@ from ..orchestrator.shooting import look_at
 from ..orchestrator.worker import Look
 from ..protocols.grid_types import HOLE_TYPES
 from ..targeting.defocus import focus_places
+from .fitting import PLACE
 from .seeing import MEAN_FREE_PATH_NM, PICTURED, Bench, Floats, Observations, middle_of, on_stage, take_nearest
 
 SQUARES, VIEWS = 5, 2
@@ -24,6 +25,9 @@ SQUARES, VIEWS = 5, 2
 
 SURE_SCORE = 0.3
 """Holes so sure are those that a night goes to."""
+
+DRIFT_A_PER_S, SETTLE_S = 3.0, 180.0
+"""Drift that is waited for before every other exposure, and how long at most; as in a night."""
 
 FOCUS_PLACES, NEAR_UM = 3, 15.0
 """Places tried for focus one after the other, and how far around them holes are minded; as in a night."""
@@ -119,9 +123,9 @@ def _autofocus(bench: Bench, seen: Observations, name: str, again: bool) -> bool
     places = _focus_places(bench)
     bench.scope.use(bench.presets["focus"])
     for number, place in enumerate(places):
-        trusted = _focused(bench, seen, f"{name}#{number}", place)
+        trusted = _focused(bench, seen, f"{name}{PLACE}{number}", place)
         if number == 0 and again:
-            _focused(bench, seen, f"{name}#{number}", place)
+            _focused(bench, seen, f"{name}{PLACE}{number}", place)
         if trusted:
             break
     return abs(_defocus_error_um(bench)) < NEAR_FOCUS_UM
@@ -235,7 +239,7 @@ def _common_shift(found: HoleDetections, places: Floats) -> Floats:
 
 
 def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: tuple[float, float], both: bool) -> None:
-    """Look at holes, focus, and expose the hole in the middle; with ``both``, one away from the axis as well."""
+    """Look at holes, focus, and expose the hole in the middle; with ``both``, at rest, and one off the axis too."""
     scope = bench.scope
     x, y = bench.stage_of(*at_um)
     scope.use(bench.presets["hole"])
@@ -254,6 +258,8 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
     whole = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone", "border"))]
     whole.sort(key=lambda n: float(np.linalg.norm(sites.places_px[n] - middle_of(view))))
     others = bench.rng.choice(whole[1:], 1).tolist() if both and len(whole) > 1 else []
+    if both:
+        scope.settle(DRIFT_A_PER_S, SETTLE_S)
     for n in [*whole[:1], *others]:
         place = view.places_of(sites.places_px[n])
         off = bench.rng.normal(0, 0.12, 2) + bench.rng.uniform(-0.3, 0.3, 2) * sites.radius_um[n]

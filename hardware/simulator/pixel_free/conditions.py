@@ -35,9 +35,9 @@ SAMPLES = 5
 THIN_FILM_NM = 3.0
 """More support film than this counts as film."""
 
-AWAY_UM = (0.75, 1.5, 2.5, 3.5)
-AWAY = ("axis", "near the axis", "off axis", "far off axis", "farther off axis")
-"""Exposures are told apart by the image shift that they take: coma and astigmatism grow with it."""
+DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
+DRIFTS = ("at rest", "slow", "drifting", "fast")
+"""Exposures are told apart by the drift at their beginning: it blurs frames, and all of one visit alike."""
 
 UNIT_A = 4.0
 """Resolutions of spots that have no true one are told as multiples of this."""
@@ -284,12 +284,12 @@ def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
     reached = math.inf if world is None else float(truth.resolution_a(np.array(ice), world.spec.b_a2))
     of = _spot_class(float(layers.free.mean()), film, reached)
     lens = aberrations(instrument, preset, at)
-    away = math.hypot(instrument.state.shift_x_um, instrument.state.shift_y_um)
+    drift = int(np.searchsorted(DRIFTS_A_PER_S, instrument.drift_rate(at)))
     lit = through * light_of(instrument, preset, at).electrons
     counted = counted_share(float(lit.mean()) / preset.exposure_s, instrument.profile.camera)
     path = path_px(instrument, preset, at, view.pixel_um * 1e4, np.random.Generator(np.random.PCG64(0)))
     return Spot(
-        of=path_of(of, AWAY[int(np.searchsorted(AWAY_UM, away))]),
+        of=path_of(of, DRIFTS[drift]),
         covariate=reached if math.isfinite(reached) else ice,
         expected_a=reached if of == "ice" else UNIT_A,
         thumbnail=np.asarray(lit * counted, np.float32),
