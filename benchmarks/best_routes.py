@@ -6,6 +6,7 @@ set of stops is without a way out. Cuts are looked for by maximum flow. Arcs tha
 known one, by their reduced costs, are left out of the branch and bound.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,28 +47,31 @@ def least_cost(costs: Table, known: float, *, seconds: float | None) -> Proof:
     known
         The cost of some way.
     seconds
-        Most for each branch and bound; None keeps to the linear program.
+        CPU seconds for branch and bound, after which the best bound so far is given; None keeps to the linear program.
     """
     arcs = _Arcs.of(costs)
     bound, reduced, cuts = _relaxed(arcs)
     if seconds is None or known - bound <= _SPARE * known:
         return Proof(min(bound, known), known)
-    arcs, cuts = arcs.only(reduced <= known - bound + _SPARE * known), cuts
-    while True:
+    arcs = arcs.only(reduced <= known - bound + _SPARE * known)
+    end = time.process_time() + seconds
+    while (left := end - time.process_time()) > 0:
         answer = milp(
             arcs.costs,
             constraints=[arcs.degrees(), *arcs.rules(cuts)],
             integrality=np.ones(len(arcs.costs)),
             bounds=Bounds(0, 1),
-            options={"time_limit": seconds, "mip_rel_gap": 1e-7},
+            options={"time_limit": left, "mip_rel_gap": 1e-7},
         )
+        if answer.mip_dual_bound is not None:
+            bound = min(max(bound, float(answer.mip_dual_bound)), known)
         if answer.x is None or answer.status != 0:
-            low = answer.mip_dual_bound
-            return Proof(bound if low is None else min(max(bound, float(low)), known), known)
+            break
         broken = list(_closed_parts(arcs, np.asarray(answer.x) > 0.5))
         if not broken:
             return Proof(float(answer.fun), min(float(answer.fun), known))
         cuts += broken
+    return Proof(bound, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,11 +62,8 @@ def published_rule(
     points: NDArray[np.float64], radius_um: float, minimum: int, rng: np.random.Generator, rounds: int
 ) -> tuple[int, float]:
     """Group by SmartScope's rule; give the number of groups and the coverage."""
-    gaps = np.hypot(*(points[:, None, :] - points[None, :, :]).transpose(2, 0, 1))
-    reach = [sum(1 << int(hole) for hole in np.flatnonzero(row)) for row in gaps <= radius_um]
     best, since = (-np.inf, 0, 0.0), 0
-    for _ in range(rounds):
-        groups, covered = _one_round(reach, minimum, rng.permutation(len(points)).tolist())
+    for groups, covered in rule_rounds(points, radius_um, minimum, rng, rounds):
         score = 100 * covered / len(points) - 2 * groups
         since += 1
         if score > best[0]:
@@ -74,6 +71,16 @@ def published_rule(
         if since >= rounds // 2:
             break
     return best[1], best[2]
+
+
+def rule_rounds(
+    points: NDArray[np.float64], radius_um: float, minimum: int, rng: np.random.Generator, rounds: int
+) -> Iterator[tuple[int, int]]:
+    """Go through the holes round by round; give the number of groups and of holes in them."""
+    gaps = np.hypot(*(points[:, None, :] - points[None, :, :]).transpose(2, 0, 1))
+    reach = [sum(1 << int(hole) for hole in np.flatnonzero(row)) for row in gaps <= radius_um]
+    for _ in range(rounds):
+        yield _one_round(reach, minimum, rng.permutation(len(points)).tolist())
 
 
 def _one_round(reach: list[int], minimum: int, order: list[int]) -> tuple[int, int]:
