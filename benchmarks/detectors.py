@@ -23,7 +23,7 @@ from detectors_simulated import noise_rows, simulated_rows
 from epicycle.orchestrator import plugins
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-HOLES, SQUARES = ("lattice-holes", "network-holes"), ("mixture-squares", "network-squares")
+HOLES, SQUARES = ("lattice-holes", "network-holes"), ("mixture-squares", "scored-squares")
 PARTS = ("squares", "holes", "published", "simulated", "noise")
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .grey_scales import Clipped, Plain, Rooted, Scale
 from .lattice import Fit
 from .mesh import mesh_of, parted, told, usual_openings
 from .mixture import Levels, two_levels
@@ -37,6 +38,10 @@ _LEAST_EDGE = 0.45
 _LEAST_SOLIDITY = 0.87
 _WORKING_PX = 4096
 _FEW_PX = 40.0
+_ZERO, _DARKEST = 0.01, 0.02
+_BESIDE = (0.06, 0.16)
+_LEAST_RING = 0.002
+_FILM_HEIGHT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,24 @@ def _search(working: Working) -> Openings | str:
     if margin.any():
         # What a stitcher filled in shall not leak into openings when blurred.
         pixels = np.where(margin, np.quantile(pixels[~margin][::7], 0.02), pixels).astype(np.float32)
-    calm = smoothed(pixels, 0.7)
+    cleared = Working(pixels, bad, working.step)
+    found = _looked(cleared, margin, Plain())
+    if isinstance(found, str):
+        zero = float(np.quantile(pixels[~margin][::7], _ZERO))
+        again = _looked(cleared, margin, Rooted(zero))
+        return found if isinstance(again, str) or _film_between(again) is not None else again
+    film = _film_between(found)
+    if film is None:
+        return found
+    again = _looked(cleared, margin, Clipped(film))
+    if isinstance(again, str) or _film_between(again) is not None:
+        return "the bright areas lie in film, as holes do, and not in a dark mesh"
+    return again
+
+
+def _looked(working: Working, margin: Mask, scale: Scale) -> Openings | str:
+    """Look for openings on one scale of grey."""
+    calm = smoothed(scale.of(working.pixels), 0.7)
     with stage("Poisson mixture") as say:
         levels = two_levels(calm[~margin])
         say("one level only" if levels is None else f"mesh {levels.dark:.4g}, openings {levels.bright:.4g}")
@@ -126,7 +148,24 @@ def _search(working: Working) -> Openings | str:
         say(reason or f"{len(regions)}, looked at 1:{working.step}, grid at {angle:.1f}°")
     if not regions:
         return reason
-    return _on_mesh(Openings(Working(pixels, bad, working.step), margin, levels, tuple(regions), angle))
+    return _on_mesh(Openings(working, margin, scale.back(levels), tuple(regions), angle))
+
+
+def _film_between(found: Openings) -> float | None:
+    """Give the level between the openings where that is film, because bars elsewhere are much darker; else None."""
+    pixels, side = found.working.pixels, found.side
+    inside = np.zeros(pixels.shape, np.uint8)
+    for region in found.regions:
+        inside = np.asarray(cv2.fillConvexPoly(inside, np.rint(region.hull[:, ::-1]).astype(np.int32), 1), np.uint8)
+    near, far = (2 * max(1, round(share * side)) + 1 for share in _BESIDE)
+    ring = cv2.dilate(inside, np.ones((far, far), np.uint8)) > cv2.dilate(inside, np.ones((near, near), np.uint8))
+    ring &= ~found.margin
+    if ring.sum() < _LEAST_RING * found.margin.size:
+        return None
+    soft = smoothed(pixels, 0.03 * side)
+    dark, between = float(np.quantile(soft[~found.margin][::3], _DARKEST)), float(np.median(soft[ring]))
+    height = found.levels.bright - dark
+    return between if between - dark > _FILM_HEIGHT * height > 0 else None
 
 
 def _on_mesh(found: Openings) -> Openings:
