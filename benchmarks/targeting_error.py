@@ -2,7 +2,7 @@
 
     python benchmarks/targeting_error.py [--shots 10000] [--profile screening-200kv] [--out FILE.json]
 
-Five instruments, each with a grid, its own errors of image shift, stage, scales and rotations. Image shift and the
+Ten instruments, each with a grid, its own errors of image shift, stage, scales and rotations. Image shift and the
 offsets between levels are first measured from rendered pictures (`orchestrator.calibrating`). Then groups are visited
 as a night does it: squares are seen at square level, which gives the places of the holes; at each group the stage goes
 where earlier groups of the square let it be expected (`targeting.recentre.expected_offset`), a hole-level view is
@@ -51,7 +51,7 @@ START = datetime(2026, 1, 5, 18, tzinfo=UTC)
 FIT = "demo-2k"
 """Error models of finders, in µm; their pictures have coarser pixels than those of the larger microscopes."""
 
-INSTRUMENTS = 5
+INSTRUMENTS = 10
 RADIUS_UM = 6.0
 MOVE_AGAIN_UM = 1.0
 FOCUS_S, SETTLE_S, SHOT_S = 20.0, 10.0, 12.0
@@ -280,7 +280,7 @@ def _look(instrument: Instrument, preset: Preset, target: tuple[float, float]) -
     _act(instrument)
     assert instrument.eye is not None
     seen = instrument.eye.take(instrument, Shot(preset), instrument.clock.now(), ())
-    holes = {str(one[0]): (float(one[1]), float(one[2])) for one in seen.sightings["holes"] if one[5] == "hole"}
+    holes = {str(one[0]): (float(one[1]), float(one[2])) for one in seen.sightings.get("holes", ()) if one[5] == "hole"}
     return Sight(instrument.nominal(seen.preset), holes, (seen.preset.rows_px, seen.preset.cols_px))
 
 

@@ -10,8 +10,8 @@ from ..db import models
 from ..db.journal import Entry
 from ..hardware.errors import DriftTooHigh, TargetFault
 from ..hardware.records import Acquired, Drift, StagePosition
-from ..targeting.frames import apply, compose, invert
-from ..targeting.recentre import correction
+from ..targeting.frames import apply, compose, invert, shift
+from ..targeting.recentre import StageErrors, correction, expected_offset
 from . import focusing, guarding, remaining, worker
 from .flow import Phase
 from .night import Night
@@ -80,16 +80,41 @@ def place_of(night: Night, grid: models.Grid, square: models.Square, group: mode
 
 
 def _centre(night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup) -> Centred:
-    """Take a hole-level image, compare the holes in it with the record's, go again if far off."""
+    """Take a hole-level image, compare the holes in it with the record's, go again if far off.
+
+    It is looked for where the square's earlier groups let it be expected.
+    """
     name = f"g{grid.slot:02}-s{square.number:03}-b{group.number:03}"
     place = place_of(night, grid, square, group)
-    views = [survey(night, "hole", f"{name}-v0", place)]
-    off, matched = _measured_offset(night, grid, square, views[-1])
-    if math.hypot(*off) > MOVE_AGAIN_UM:
-        nearer = StagePosition(place.x_um + off[0], place.y_um + off[1], place.z_um, place.alpha_deg)
-        views.append(survey(night, "hole", f"{name}-v1", nearer))
-        off, matched = _measured_offset(night, grid, square, views[-1])
+    believed = _believed_offset(night, square, group)
+    views = [survey(night, "hole", f"{name}-v0", _beside(place, believed))]
+    off, matched = _measured_offset(night, grid, square, views[-1], believed)
+    if math.hypot(off[0] - believed[0], off[1] - believed[1]) > MOVE_AGAIN_UM:
+        views.append(survey(night, "hole", f"{name}-v1", _beside(place, off)))
+        off, matched = _measured_offset(night, grid, square, views[-1], off)
     return Centred(tuple(views), off, matched)
+
+
+def _beside(place: StagePosition, off_um: tuple[float, float]) -> StagePosition:
+    return StagePosition(place.x_um + off_um[0], place.y_um + off_um[1], place.z_um, place.alpha_deg)
+
+
+def _believed_offset(night: Night, square: models.Square, group: models.BisGroup) -> tuple[float, float]:
+    """Give by how much the group will seem off, from the groups of its square that were centred before it."""
+    with night.journal.read() as db:
+        before = db.scalars(
+            select(models.BisGroup)
+            .where(
+                models.BisGroup.square_id == square.id,
+                models.BisGroup.id != group.id,
+                models.BisGroup.status.in_(("centred", "done")),
+                models.BisGroup.image_id.is_not(None),
+            )
+            .order_by(models.BisGroup.visit_order)
+        ).all()
+    earlier = [((g.stage_x_um, g.stage_y_um), (g.correction_x_um, g.correction_y_um)) for g in before]
+    believed = expected_offset(earlier, (group.stage_x_um, group.stage_y_um), StageErrors())
+    return believed.x_um, believed.y_um
 
 
 def _demand_seen(night: Night, square: models.Square, group: models.BisGroup) -> None:
@@ -109,7 +134,11 @@ def _demand_seen(night: Night, square: models.Square, group: models.BisGroup) ->
 
 
 def _measured_offset(
-    night: Night, grid: models.Grid, square: models.Square, view: Acquired
+    night: Night,
+    grid: models.Grid,
+    square: models.Square,
+    view: Acquired,
+    believed: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[tuple[float, float], int]:
     """Measure by how much what is in view stands beside where the record expects it, in µm: by holes, else by pictures.
 
@@ -118,14 +147,14 @@ def _measured_offset(
     if view.path is None:
         return (0.0, 0.0), 0
     if square.lattice is not None:
-        off, matched = _offset_by_holes(night, grid, square, view)
+        off, matched = _offset_by_holes(night, grid, square, view, believed)
         if matched:
             return off, matched
     return _offset_by_picture(night, square, view)
 
 
 def _offset_by_holes(
-    night: Night, grid: models.Grid, square: models.Square, view: Acquired
+    night: Night, grid: models.Grid, square: models.Square, view: Acquired, believed: tuple[float, float]
 ) -> tuple[tuple[float, float], int]:
     with night.journal.read() as db:
         known = remaining.whole_holes(db, square.id)[:, :2]
@@ -134,14 +163,17 @@ def _offset_by_holes(
     found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=GLANCE_S)
     seen = [(h.row_px, h.col_px) for h in found.holes if h.status.value == "hole"]
     preset = night.preset("hole")
-    expected = apply(compose(invert(view.image_to_stage), frame_of(grid)), known) if len(known) else known
+    to_view = compose(invert(view.image_to_stage), compose(shift(*believed), frame_of(grid)))
+    expected = apply(to_view, known) if len(known) else known
     inside = expected[((expected >= 0) & (expected < [preset.rows_px, preset.cols_px])).all(axis=1)]
     if not seen or not len(inside):
         return (0.0, 0.0), 0
     limit_px = _reach_um(square) / (view.pixel_size_a * 1e-4)
     drow, dcol, matched = correction(inside, np.array(seen), limit_px)
     (a, b, _), (c, d, _) = view.image_to_stage
-    return (a * drow + b * dcol, c * drow + d * dcol), matched
+    if not matched:
+        return (0.0, 0.0), 0
+    return (believed[0] + a * drow + b * dcol, believed[1] + c * drow + d * dcol), matched
 
 
 def _offset_by_picture(night: Night, square: models.Square, view: Acquired) -> tuple[tuple[float, float], int]:
