@@ -24,6 +24,8 @@ from .squares import described
 from .stages import counted, stage
 
 _GOOD = 0
+_CUT = 0.5
+"""What a cut opening's shape is worth beside what a whole one shows."""
 
 
 class ScoredOptions(BaseModel):
@@ -59,7 +61,8 @@ class ScoredSquares:
             squares = []
             for region, one, chances in zip(found.regions, numbers, told, strict=True):
                 if chances is None:
-                    squares.append(described(found, region, one, True, *classify(one, True)))
+                    category, score = classify(one, True)
+                    squares.append(described(found, region, one, True, category, _CUT * score))
                     continue
                 one |= {f"p_{kind.value}": float(chance) for kind, chance in zip(CLASSES, chances, strict=True)}
                 category, score = CLASSES[int(np.argmax(chances))], float(chances[_GOOD])
