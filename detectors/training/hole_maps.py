@@ -155,7 +155,7 @@ class HoleMapTask:
 
 
 def site_weights(network: HoleMaps, images: Sequence[LabelledImage]) -> NDArray[np.float32] | None:
-    """Fit what marks and evidence weigh in the chance that a hole stands at a site, by whole views; None without sites."""
+    """Fit what marks and evidence weigh in the chance of a hole at a site, by whole views; None without sites."""
     designs, truths = [], []
     for image in images:
         view = view_of(image.pixels(), without_tears=True) if image.holes else None

@@ -8,13 +8,13 @@ import pytest
 pytest.importorskip("torch", reason="networks are an optional extra")
 pytest.importorskip("safetensors", reason="networks are an optional extra")
 
-from epicycle.detectors import network_weights  # noqa: E402
-from epicycle.detectors.contract import HoleFinderContract, holes_picture  # noqa: E402
-from epicycle.detectors.holes import lattice_holes  # noqa: E402
-from epicycle.detectors.network_holes import network_holes  # noqa: E402
-from epicycle.detectors.records import Site  # noqa: E402
-from epicycle.hardware.records import Image  # noqa: E402
-from epicycle.protocols.errors import BadInput  # noqa: E402
+from epicycle.detectors import network_weights
+from epicycle.detectors.contract import HoleFinderContract, holes_picture
+from epicycle.detectors.holes import lattice_holes
+from epicycle.detectors.network_holes import network_holes
+from epicycle.detectors.records import Site
+from epicycle.hardware.records import Image
+from epicycle.protocols.errors import BadInput
 
 
 @pytest.fixture(scope="module")
@@ -95,5 +95,5 @@ def test_without_torch_too(monkeypatch):
 def test_own_weights_that_are_not_there_are_refused():
     with pytest.raises(BadInput, match="no weights at"):
         network_holes({"weights": "nowhere.safetensors"})
-    with pytest.raises(BadInput, match="'treshold'.*weights"):
+    with pytest.raises(BadInput, match=r"'treshold'.*weights"):
         network_holes({"treshold": 1})
