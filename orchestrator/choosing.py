@@ -73,6 +73,7 @@ def choose_holes(night: Night) -> Move:
         return Phase.NEXT_SQUARE, "the next square"
     with night.journal.read() as db:
         holes = {h.id: h for h in remaining.holes_of(db, square.id, "found")}
+    night.preset("exposure")  # asked for here, since nothing may wait for the microscope inside a transaction
     in_groups = wanted.bis_radius_um > 0 or knows_groups(list(holes.values()))
 
     def record(entry: Entry, choice: Choice) -> Choice:

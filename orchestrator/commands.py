@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ..db import models
 from ..db.journal import Entry
 from ..protocols.changing import changed
 from ..protocols.errors import BadInput
+from ..targeting.defocus import rolling_defocus
 from . import judging
 from .flow import RunStatus
 from .giving_up import end_grid, end_square
+from .grouping import group_to_join
 from .halting import Halt
 from .night import Night
 
@@ -130,12 +132,11 @@ def _skip_grid(night: Night, entry: Entry, command: models.Command) -> str:
 
 
 def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
-    """Add a hole to the square at hand, as a group of its own: args ``x_um``, ``y_um`` (stage), ``radius_um``."""
+    """Add a hole to the square at hand, to a group in reach or its own: ``x_um``, ``y_um`` (stage), ``radius_um``."""
     square = _square_at_hand(night, entry)
     x_um, y_um = _number(command, "x_um"), _number(command, "y_um")
     radius_um = _number(command, "radius_um", 0.6)
     numbers = entry.db.scalars(select(models.Hole.number).where(models.Hole.square_id == square.id)).all()
-    groups = entry.db.scalars(select(models.BisGroup.number).where(models.BisGroup.square_id == square.id)).all()
     near = entry.db.scalars(select(models.Hole).where(models.Hole.square_id == square.id)).all()
     if any(
         (h.stage_x_um - x_um) ** 2 + (h.stage_y_um - y_um) ** 2 < max(h.radius_um, radius_um) ** 2
@@ -143,16 +144,11 @@ def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
         if h.status != "found"
     ):
         raise Refused("a hole that is chosen or was exposed is there already")
-    group = models.BisGroup(
-        square_id=square.id,
-        number=max(groups, default=0) + 1,
-        stage_x_um=x_um,
-        stage_y_um=y_um,
-        visit_order=max(groups, default=0) + 1,
-        target_defocus_um=night.plan.exposure.defocus_min_um,
-    )
-    entry.db.add(group)
-    entry.db.flush()
+    grid = entry.db.get_one(models.Grid, square.grid_id)
+    group = group_to_join(night, entry.db, grid, square, (x_um, y_um))
+    members = 0 if group is None else sum(h.group_id == group.id for h in near)
+    if group is None:
+        group = _group_of_its_own(night, entry, square, (x_um, y_um))
     hole = models.Hole(
         square_id=square.id,
         group_id=group.id,
@@ -163,12 +159,33 @@ def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
         score=1.0,
         site="hole",
         status="chosen",
-        visit_order=0,
+        visit_order=members,
         added_by=command.asked_by,
         reason=f"taken: added by {command.asked_by}",
     )
     entry.db.add(hole)
     return f"hole {hole.number} added to square {square.number}"
+
+
+def _group_of_its_own(
+    night: Night, entry: Entry, square: models.Square, place_um: tuple[float, float]
+) -> models.BisGroup:
+    exposure = night.plan.exposure
+    numbers = entry.db.scalars(select(models.BisGroup.number).where(models.BisGroup.square_id == square.id)).all()
+    count = entry.db.scalar(select(func.count()).select_from(models.BisGroup)) or 0
+    group = models.BisGroup(
+        square_id=square.id,
+        number=max(numbers, default=0) + 1,
+        stage_x_um=place_um[0],
+        stage_y_um=place_um[1],
+        visit_order=max(numbers, default=0) + 1,
+        target_defocus_um=rolling_defocus(
+            count, exposure.defocus_min_um, exposure.defocus_max_um, exposure.defocus_step_um
+        ),
+    )
+    entry.db.add(group)
+    entry.db.flush()
+    return group
 
 
 def _remove_target(night: Night, entry: Entry, command: models.Command) -> str:

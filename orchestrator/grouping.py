@@ -19,6 +19,7 @@ from ..targeting.focus_plan import spread_first
 from ..targeting.frames import invert
 from ..targeting.plans import Plan, plan_groups
 from ..targeting.records import Group
+from ..targeting.regroup import regroup
 from ..targeting.routes import shortest_route
 from ..targeting.tilt import Tilt
 from ..targeting.travel import TravelTimes
@@ -66,7 +67,8 @@ def wishes_of(
     night: Night, db: OrmSession, grid: models.Grid, square: models.Square, holes: Sequence[models.Hole]
 ) -> Wishes:
     """Give what the protocol and the microscope say of groups on this square."""
-    wanted, can = night.plan.holes, night.column.capabilities()
+    # As it was recorded: nothing may wait for the microscope inside a transaction.
+    wanted, can = night.plan.holes, Capabilities(**night.me.microscope["capabilities"])
     tilt_deg = night.plan.exposure.tilt_deg
     # The shift is made in the plane of the specimen, where a tilted one stretches what is seen across the beam.
     reach_um = min(wanted.bis_radius_um, can.image_shift_limit_um * float(np.cos(np.deg2rad(tilt_deg))))
@@ -140,6 +142,38 @@ def _visits(night: Night, places: Sequence[tuple[float, float]], start: tuple[fl
 def quick_route(places: Sequence[tuple[float, float]], start: tuple[float, float]) -> tuple[int, ...]:
     """Order squares or groups so that the stage is quickly through them, from where it stands."""
     return shortest_route(places, start, travel=TravelTimes())
+
+
+def group_to_join(
+    night: Night, db: OrmSession, grid: models.Grid, square: models.Square, place_um: tuple[float, float]
+) -> models.BisGroup | None:
+    """Give the group that a hole added at a place (record's frame) can join; None where it is one of its own.
+
+    Groups that were begun stay as they are.
+    """
+    waiting = db.scalars(
+        select(models.BisGroup)
+        .where(models.BisGroup.square_id == square.id, models.BisGroup.status == "chosen")
+        .order_by(models.BisGroup.number)
+    ).all()
+    holes = db.scalars(
+        select(models.Hole)
+        .where(models.Hole.group_id.in_([group.id for group in waiting]), models.Hole.status == "chosen")
+        .order_by(models.Hole.number)
+    ).all()
+    if not holes or night.plan.holes.bis_radius_um == 0:
+        return None
+    places = np.array([*((h.stage_x_um, h.stage_y_um) for h in holes), place_um])
+    if np.linalg.norm(places[:-1] - places[-1], axis=1).min() == 0:
+        return None
+    earlier = [
+        Group(row.stage_x_um, row.stage_y_um, tuple(n for n, hole in enumerate(holes) if hole.group_id == row.id))
+        for row in waiting
+    ]
+    wishes = replace(wishes_of(night, db, grid, square, holes), minimum_size=1, least_coverage=1.0)
+    again = regroup(places, wishes, [group for group in earlier if group.members])
+    joined = next((set(group.members) for group in again.groups if len(holes) in group.members), set())
+    return next((row for row, group in zip(waiting, earlier, strict=True) if joined & set(group.members)), None)
 
 
 def carried_out(choice: Choice, groups: Sequence[Sequence[int]], left_out: dict[int, str]) -> Choice:
@@ -220,9 +254,10 @@ def _costs(db: OrmSession) -> TimeCosts:
         .where(models.Exposure.taken_at.is_not(None))
         .order_by(models.Exposure.number)
     ).all()
-    within, between = [], []
+    within: list[float] = []
+    between: list[float] = []
     for (group, square, at), (next_group, next_square, then) in pairwise(shots):
-        if square == next_square:
+        if square == next_square and at is not None and then is not None:
             (within if group == next_group else between).append((then - at).total_seconds())
     if min(len(within), len(between)) < FEWEST_TIMES:
         return usual

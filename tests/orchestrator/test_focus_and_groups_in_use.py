@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_night import protocol, run_new, run_on
-from test_commands import rows
+from test_commands import rows, tell
 
 from epicycle.db.fingerprint import fingerprint
 from epicycle.db.models import BisGroup, Event, Exposure, Hole, ImageRow, Measure, Square
@@ -99,7 +99,7 @@ def test_a_tilted_specimen_is_exposed_at_the_defocus_asked_for(tmp_path: Path) -
 
 
 def test_a_cross_is_taken_where_a_cross_is_asked_for(tmp_path: Path) -> None:
-    run_new(tmp_path / "n", plan(holes=holes(bis_pattern="cross", per_square=8), time={"per_night_h": 0.3}), grids=ONE)
+    run_new(tmp_path / "n", plan(holes=holes(bis_pattern="cross", per_square=5), time={"per_night_h": 0.3}), grids=ONE)
     (planned,) = rows(tmp_path / "n", Event, Event.kind == "groups_planned")
     groups = rows(tmp_path / "n", BisGroup)
     assert planned.body["groups"] >= len(groups) > 2
@@ -143,3 +143,28 @@ def test_the_zero_loss_peak_is_centred_before_the_long_moves(tmp_path: Path) -> 
     after = [kinds[n + 1] for n, kind in enumerate(kinds[:-1]) if kind == "zero_loss_refined"]
     assert len(after) > 1
     assert after.count("height_found") >= len(after) - 1
+
+
+def test_a_hole_added_within_reach_of_a_waiting_group_joins_it(tmp_path: Path) -> None:
+    folder = tmp_path / "n"
+    asked: list[int] = []
+
+    def point(name: str) -> None:
+        if name != "after autofocus" or asked:
+            return
+        waiting = rows(folder, BisGroup, BisGroup.status == "chosen")
+        if not waiting:
+            return
+        last = waiting[-1]
+        (square,) = rows(folder, Square, Square.id == last.square_id)
+        between = np.add(square.lattice["a_um"], square.lattice["b_um"]) / 2
+        asked.append(last.id)
+        for away in (between, 30 * between):
+            x_um, y_um = np.add((last.stage_x_um, last.stage_y_um), away).tolist()
+            tell(folder, "add-target", {"x_um": x_um, "y_um": y_um, "radius_um": 0.3})
+
+    run_new(folder, plan(holes=holes(per_square=4)), grids=ONE, point=point)
+    near, far = rows(folder, Hole, Hole.added_by == "ada")
+    assert near.group_id == asked[0]
+    assert near.visit_order > 0
+    assert not [h for h in rows(folder, Hole, Hole.group_id == far.group_id) if h.id != far.id]
