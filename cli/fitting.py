@@ -49,7 +49,7 @@ RANKED_CASES = 12
 SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 """Shares so near to none or all say nothing of what goes together; the most that is believed; points of an integral."""
 
-DIGITS = 4
+DIGITS = 5
 
 ABOUT: Mapping[str, str] = {
     "opening": "Squares found on an atlas, by class; covariate: light through the film against the grid's median.",
