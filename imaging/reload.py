@@ -21,7 +21,7 @@ COARSE_UM = 4.0
 """Pixel of the whole-atlas search."""
 
 FINE_UM = 1.0
-"""Pixel of the patches (never finer than the atlas)."""
+"""Pixel of the patches, never finer than the atlas."""
 
 REACH_UM = 400.0
 """Farthest that the middle of the atlas may have moved: the loader's shift and its rotation about another centre."""
@@ -39,12 +39,10 @@ LEAST_PATCH_CONFIDENCE = 0.3
 """Below this a patch does not count."""
 
 CHECK_UM, CHECK_REACH_UM, CHECK_OFF_UM = 2.0, 150.0, 6.0
-"""Pixel at which the place found is checked, how far other places lie (more than the period of any mesh), and how far
-off the best of them may lie from the place found."""
+"""Pixel of the check, reach of other places (more than a mesh's period), and how far off the best of them may lie."""
 
 FINEST_PX, EDGES_PX = (0.5, 1.5), (1.0, 3.0)
-"""Bands of the check: the finest detail, and edges of cracks, grains and openings; both have many more independent
-samples than whole squares have."""
+"""Bands of the check: finest detail, and edges of cracks, grains and openings; more independent than whole squares."""
 
 LEAST_AGREEMENT = 0.5
 """Correlation of the finest detail where noise takes none of it: simulated grids found again come to 0.67 and more,
@@ -55,8 +53,7 @@ LEAST_SHARE_OWN = 0.35
 square. Other grids come to 0.25, a grid found again to 0.5 and more."""
 
 LIKENESS_UM, SAME = (60.0, 250.0), 0.95
-"""Band in which the brightness of whole squares is compared, every mesh blurred away; and the correlation in it that
-may stand for the edges' own evidence, where few electrons hide the edges."""
+"""Band in which whole squares are compared, every mesh blurred away, and the correlation that stands for the edges'."""
 
 FLAT_PX = 31
 """Side of an area that must be perfectly flat to count as not covered by any tile."""
