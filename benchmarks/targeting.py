@@ -95,7 +95,7 @@ def large_lattice(data: Path) -> Iterator[Row]:
     holes = _good(data / f"{LARGE['case']}.csv")
     for seconds, bars in ((5.0, IN_5_S), (0.5, IN_HALF_A_SECOND)):
         for radius_um, bar in bars.items():
-            limit = 0.8 * seconds - 0.15  # the search is counted in steps; the pairs and the finish take the rest
+            limit = 0.75 * seconds - 0.15  # the search is counted in steps; the pairs and the finish take the rest
             found, spent = _timed(partial(group_holes, holes, radius_um=radius_um, time_limit_s=limit))
             count = len(found.groups)
             yield Row(
