@@ -40,11 +40,10 @@ class Levels:
 
 def scaling(values: NDArray[np.float32]) -> tuple[float, float]:
     """Answer (zero, unit) that bring the bulk of `values` to 0..`BINS`; unit is 0 for a blank image."""
-    ordered = np.sort(values, axis=None)
-    low = float(ordered[int(_TAILS[0] * (ordered.size - 1))])
-    high = float(ordered[int(_TAILS[1] * (ordered.size - 1))])
+    ends = [int(tail * (values.size - 1)) for tail in _TAILS]
+    low, high = np.partition(values, ends, axis=None)[ends].tolist()
     if not high > low:
-        low, high = float(ordered[0]), float(ordered[-1])
+        low, high = float(values.min()), float(values.max())
     return low, (high - low) / (BINS - 1)
 
 

@@ -194,16 +194,10 @@ def _levels(own: NDArray[np.float32], inside: NDArray[np.bool_], vacuum: float) 
         found += _blobs((own < share * film) & inside)
     for share in _TO_VACUUM:
         bright = (own > film + share * height) & inside
-        found += [*_blobs(bright), _outgrown(bright)]
+        areas, lengths = _parts(bright)
+        outgrown = float(np.log(areas.max() / np.median(areas))) if areas.size else 0.0
+        found += [*_summed(areas, lengths, bright.shape), outgrown]
     return found
-
-
-def _outgrown(mask: NDArray[np.bool_]) -> float:
-    """Compare the largest connected area with the usual one, as a logarithm: holes are alike, a tear is not."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:count, cv2.CC_STAT_AREA]
-    areas = areas[areas > 3]
-    return float(np.log(areas.max() / np.median(areas))) if areas.size else 0.0
 
 
 def _ground(coarse: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -239,14 +233,23 @@ def _bands(own: NDArray[np.float32], sigmas: Sequence[float], inside: NDArray[np
 
 def _blobs(mask: NDArray[np.bool_]) -> list[float]:
     """Give number, summed and largest share of the crop, and length of connected areas of more than three px."""
+    return _summed(*_parts(mask), mask.shape)
+
+
+def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Floats]:
+    """Give areas (px) and lengths (px) of connected areas of more than three px."""
     count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:count, cv2.CC_STAT_AREA]
-    kept = areas > 3
-    if not kept.any():
+    stats = stats[1:count]
+    stats = stats[stats[:, cv2.CC_STAT_AREA] > 3]
+    lengths = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
+    return np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32), np.asarray(lengths, np.float64)
+
+
+def _summed(areas: NDArray[np.int32], lengths: Floats, shape: tuple[int, ...]) -> list[float]:
+    if areas.size == 0:
         return [0.0, 0.0, 0.0, 0.0]
-    lengths = np.hypot(stats[1:count, cv2.CC_STAT_WIDTH], stats[1:count, cv2.CC_STAT_HEIGHT])[kept]
-    areas = areas[kept] / mask.size
-    return [float(kept.sum()), float(areas.sum()), float(areas.max()), float(lengths.max() / mask.shape[0])]
+    shares = areas / (shape[0] * shape[1])
+    return [float(areas.size), float(shares.sum()), float(shares.max()), float(lengths.max() / shape[0])]
 
 
 def _ridges(own: NDArray[np.float32], sigma: float, inside: NDArray[np.bool_]) -> list[float]:
