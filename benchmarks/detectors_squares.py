@@ -129,7 +129,8 @@ def _counted(scene: SquareScene) -> tuple[int, int, int]:
             truths.append((part[:, 0], shown >= 0.999 * cv2.contourArea(outline)))
     answer = search(scene.pixels)
     hulls = [] if isinstance(answer, str) else [region.hull.astype(np.float32) for region in answer.regions]
-    shares = np.array([[_overlap(hull, truth) for truth, _ in truths] for hull in hulls]).reshape(len(hulls), len(truths))
+    pairs = [[_overlap(hull, truth) for truth, _ in truths] for hull in hulls]
+    shares = np.array(pairs).reshape(len(hulls), len(truths))
     whole = np.array([one for _, one in truths], bool)
     seen = (shares > 0.4).any(axis=0) if len(hulls) else np.zeros(len(truths), bool)
     false = int((shares.max(axis=1, initial=0.0) <= 0.4).sum()) if len(hulls) else 0
