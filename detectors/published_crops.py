@@ -58,12 +58,43 @@ def _frame(corners: Points) -> tuple[Points, NDArray[np.float64], tuple[int, int
     return matrix, corners[0] + matrix @ np.array([0.5, 0.5]), shape
 
 
-def padded(crop: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Bring a crop to side × side: zeros all around where it is smaller, its middle where it is larger."""
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A whole image laid straight at once and cut along whole pixels: what the published program looks at."""
+
+    pixels: NDArray[np.float64]
+    matrix: Points
+    offset: Points
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.float32], angle_deg: float) -> "Turned":
+        """Turn by an angle, from rows to columns; the canvas grows, and is 0 where there was no image."""
+        turned = np.asarray(ndimage.rotate(pixels.astype(np.float64), angle_deg), np.float64)
+        angle = np.deg2rad(angle_deg)
+        matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        offset = np.array(turned.shape) // 2 - np.array(pixels.shape) // 2 @ matrix
+        return cls(turned, matrix, offset)
+
+    def crop(self, corners: Points) -> NDArray[np.float32]:
+        """Cut out what a box (4, 2) (row, col) of the image covers, as far as it lies on the canvas.
+
+        The published program counts from the outer corner of the first pixel, half a pixel before its middle.
+        """
+        there = (corners + 0.5) @ self.matrix + self.offset
+        low = np.maximum(np.floor(there.min(axis=0)).astype(np.intp), 0)
+        high = np.floor(there.max(axis=0)).astype(np.intp)
+        return self.pixels[low[0] : high[0], low[1] : high[1]].astype(np.float32)
+
+
+def padded(crop: NDArray[np.float32], side: int, late: bool = False) -> NDArray[np.float32]:
+    """Bring a crop to side × side: zeros all around where it is smaller, its middle where it is larger.
+
+    Where the zeros cannot be shared evenly the odd one comes last, with ``late`` first, as in the published program.
+    """
     answer = np.zeros((side, side), np.float32)
     taken, given = [], []
     for length in crop.shape:
-        spare = (side - length) // 2
+        spare = (side - length + late) // 2
         taken.append(slice(max(0, -spare), max(0, -spare) + min(side, length)))
         given.append(slice(max(0, spare), max(0, spare) + min(side, length)))
     answer[given[0], given[1]] = crop[taken[0], taken[1]]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hardware.records import Image
-from .published_crops import Splined, without_spikes
+from .published_crops import Splined, Turned, without_spikes
 from .published_lattice import SquareLattice, square_lattice
 from .published_squares import joined_regions
 from .published_weights import HOLE_SCORER, HOLE_UNET, PublishedOptions, published_options
@@ -72,7 +72,7 @@ class PtolemyUNet:
             size = pixels.shape[1] // step, pixels.shape[0] // step
             cut = pixels[: size[1] * step, : size[0] * step]
             pixels = np.asarray(cv2.resize(cut, size, interpolation=cv2.INTER_AREA), np.float32)
-        pixels = without_spikes(pixels)
+        pixels = np.maximum(pixels, 0) if self._options.batch_statistics else without_spikes(pixels)
         with stage("U-Net") as say:
             blobs = hole_blobs(self._unet, pixels)
             say(f"{len(blobs.centres)} centres marked")
@@ -95,7 +95,8 @@ class PtolemyUNet:
         crops = _Crops(pixels, best)
         radius = crops.usual_radius(sites[on_blob])
         with stage("crops and scores") as say:
-            scored = self._scores([crops.straight(site) for site in sites])
+            cut = crops.as_published if self._options.batch_statistics else crops.straight
+            scored = self._scores([cut(site) for site in sites])
             say(f"{len(sites)} sites, scores {min(scored):.2f} to {max(scored):.2f}")
         offset = (step - 1) / 2
         holes = []
@@ -175,6 +176,8 @@ class _Crops:
     def __init__(self, pixels: NDArray[np.float32], lattice: SquareLattice) -> None:
         # Outside the image a crop is 0, as published, and never brighter than the darkest pixel.
         self._splined = Splined.of(pixels - min(0.0, float(pixels.min())))
+        self._pixels = pixels
+        self._turned: Turned | None = None
         self._half = max(2, int(lattice.pitch / 2) - _BOX_MARGIN_PX)
         self._axes = lattice.basis / lattice.pitch
         rows, cols = pixels.shape
@@ -188,6 +191,17 @@ class _Crops:
         high = np.minimum(middle + self._half, self._high)
         corners = np.array([[low[0], low[1]], [low[0], high[1]], [high[0], high[1]], [high[0], low[1]]])
         return self._splined.crop(corners @ self._axes)
+
+    def as_published(self, site: Points) -> NDArray[np.float32]:
+        """Cut the box around one site out of the whole image laid straight."""
+        if self._turned is None:
+            # Of the lattice's four directions the one that goes right and not down becomes a row of pixels.
+            across = self._axes[0]
+            while not (across[1] > 0 and across[0] <= 0):
+                across = np.array([-across[1], across[0]])
+            self._turned = Turned.of(self._pixels, -float(np.rad2deg(np.arctan2(-across[0], across[1]))))
+        sides = self._half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
+        return self._turned.crop(site + sides @ self._turned.matrix.T)
 
     def usual_radius(self, sites: Points) -> float:
         """Measure where the mean hole ends: its steepest change of brightness with distance, in px."""

@@ -14,13 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.optimize import minimize_scalar
 
 from ..hardware.records import Image
 from .mixture import Levels, scaling, two_levels_of
-from .published_crops import Splined, padded, without_spikes
+from .published_crops import Splined, Turned, padded, without_spikes
 from .published_weights import SQUARE_SCORER, PublishedOptions, published_options
 from .records import FoundSquare, SquareDetections, SquareFinder
-from .regions import Mask, Region, aligned_box, common_angle, edge_contrast, region_of, smoothed
+from .regions import Mask, Points, Region, aligned_box, common_angle, edge_contrast, region_of, smoothed
 from .square_class import box_corners, classify, measure
 from .stages import stage
 from .working_size import finite
@@ -54,7 +55,7 @@ class PtolemySquares:
             return _none(image, f"the image is smaller than {_LEAST_PX} px, too small to tell an opening from noise")
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
-        counts = _counts(without_spikes(pixels))
+        counts = _counts(pixels if self._options.batch_statistics else without_spikes(pixels))
         with stage("Poisson mixture") as say:
             levels = levels_of_counts(counts)
             say("one level only" if levels is None else f"mesh {levels.dark:.4g}, openings {levels.bright:.4g}")
@@ -67,7 +68,8 @@ class PtolemySquares:
         if not regions or not _end_sharply(counts, regions, levels):
             return _none(image, "no bright area ends as an opening of a mesh does")
         with stage("grid angle") as say:
-            angle = common_angle([region.hull for region in regions])
+            hulls = [region.hull for region in regions]
+            angle = _published_angle(hulls) if self._options.batch_statistics else common_angle(hulls)
             say(f"{angle:.1f}°")
         squares = self._described(image, counts, mask, regions, levels, angle)
         kept = tuple(square for square in squares if square.score >= self._options.min_score)
@@ -85,12 +87,13 @@ class PtolemySquares:
     ) -> list[FoundSquare]:
         from .published_networks import SQUARE_CROP_PX, scores
 
-        splined = Splined.of(counts)
+        as_published = self._options.batch_statistics
+        source = Turned.of(counts, angle) if as_published else Splined.of(counts)
         film = counts[mask & (counts != 0)]
         middle, spread = float(film.mean()), max(float(film.std()), 1e-6)
         crops = []
         for region in regions:
-            crop = padded(splined.crop(aligned_box(region.hull, angle)), SQUARE_CROP_PX)
+            crop = padded(source.crop(aligned_box(region.hull, angle)), SQUARE_CROP_PX, late=as_published)
             crops.append((crop - np.float32(middle)) / np.float32(spread))
         with stage("network") as say:
             scored = scores(self._scorer, crops, self._options.batch_statistics)
@@ -139,6 +142,16 @@ def _counts(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     if unit > 0 and (zero < 0 or unit * 255 < _COUNTS):
         pixels = (pixels - np.float32(zero)) / np.float32(unit)
     return np.maximum(pixels, np.float32(0))
+
+
+def _published_angle(hulls: list[Points]) -> float:
+    """Find the grid's angle in degrees as the published program does: crops are cut along whole pixels of it."""
+
+    def boxed(angle: float) -> float:
+        corners = [aligned_box(hull, angle) for hull in hulls]
+        return sum(float(np.hypot(*(box[1] - box[0])) * np.hypot(*(box[2] - box[1]))) for box in corners)
+
+    return float(minimize_scalar(boxed, bounds=(0, 90), method="bounded").x) % 90.0
 
 
 def _end_sharply(counts: NDArray[np.float32], regions: list[Region], levels: Levels) -> bool:

@@ -62,7 +62,7 @@ def test_square_scores_of_the_real_tile_in_the_published_way(real, truth):
     _, which = matched(reference, [(square.col_px, square.row_px) for square in found.squares])
     scores = np.array([found.squares[index].score for index in which])
     published = np.array([item["score"] for item in reference])
-    assert np.abs(scores - published).max() < 0.06
+    assert np.abs(scores - published).max() < 0.006
     assert np.corrcoef(scores, published)[0, 1] > 0.95
 
 
@@ -79,11 +79,8 @@ def test_holes_of_the_real_view_as_published(real, truth, marked_once):
     assert found.holes[0].radius_px == pytest.approx(71, abs=4)
     as_published = ptolemy_unet({"weights": WEIGHTS, "batch_statistics": True}).find(image)
     scores = np.array([as_published.holes[index].score for index in which])
-    centres = np.array([item["center"] for item in reference])
-    inner = (np.minimum(centres, [1439, 1022] - centres) > 190).all(axis=1)
     published = np.array([item["score"] for item in reference])
-    assert inner.sum() >= 8
-    assert np.abs(scores - published)[inner].max() < 0.1
+    assert np.abs(scores - published).max() < 1e-3
 
 
 def test_the_lattice_search_finds_a_turned_lattice_and_charges_no_site_at_another_edge():
