@@ -126,8 +126,8 @@ class Image:
 class Focused:
     """Outcome of an autofocus: the defocus measured after it (underfocus negative) and whether it can be trusted.
 
-    ``lens_um`` is the height that the lens is focused on when the defocus set is zero, up the beam from where it is with
-    nothing added, as the change of its excitation tells; None when the instrument cannot say.
+    ``lens_um`` is the height that the lens is focused on when the defocus set is zero, up the beam from where it is
+    with nothing added, as the change of its excitation tells; None when the instrument cannot say.
     """
 
     defocus_um: float
