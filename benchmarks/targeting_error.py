@@ -6,10 +6,11 @@ Ten instruments, each with a grid, its own errors of image shift, stage, scales 
 offsets between levels are first measured from rendered pictures (`orchestrator.calibrating`). Then groups are visited
 as a night does it: squares are seen at square level, which gives the places of the holes; at each group the stage goes
 where earlier groups of the square let it be expected (`targeting.recentre.expected_offset`), a hole-level view is
-taken, re-centring moves the aim by what the holes in it say (`targeting.recentre.correction`), focusing and settling
-take their time, and each hole is aimed at by image shift (`targeting.planes.aim`). What finders answer on squares and
-views is pixel-free: drawn from error models fitted to pictures. Where the beam really goes is read from the instrument,
-which nothing else here does.
+taken and, at the first group, found in the square's picture (`orchestrator.recognising`), re-centring moves the aim by
+what the holes in it say (`targeting.recentre.correction`; where they stand between the places that the square gave
+them, nothing is shot), focusing and settling take their time, and each hole is aimed at by image shift
+(`targeting.planes.aim`). What finders answer on squares and views is pixel-free: drawn from error models fitted to
+pictures. Where the beam really goes is read from the instrument, which nothing else here does.
 
 Prints a table and writes it as JSON under ``rows``.
 """
@@ -19,7 +20,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 from epicycle.hardware.clock import VirtualClock
 from epicycle.hardware.protocols import Installation
-from epicycle.hardware.records import Affine, Shot, StagePosition
+from epicycle.hardware.records import Affine, Image, Shot, StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope, connect
 from epicycle.hardware.simulator.evaluation import studio
 from epicycle.hardware.simulator.evaluation.truth import TrueHole, TrueSquare
@@ -38,7 +39,9 @@ from epicycle.hardware.simulator.instrument import optics, stage
 from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.hardware.simulator.pixel_free.error_models import load_error_models
 from epicycle.hardware.simulator.pixel_free.sightings import PixelFree
+from epicycle.imaging.sighted import offset_sighted
 from epicycle.orchestrator.calibrating import measure_level_offset, measure_offset, measure_shift
+from epicycle.orchestrator.recognising import AGREEING, HALF_STEP, STRAY_UM, SURE_OF_PICTURE
 from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.preset import Preset
 from epicycle.targeting import frames
@@ -75,6 +78,7 @@ class Sight:
     to_stage: Affine
     holes: dict[str, tuple[float, float]]
     shape: tuple[int, int]
+    image: Image
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,13 +211,17 @@ def _square(instrument: Instrument, known: Calibrations, square: TrueSquare) -> 
     if between is not None:
         places = places + np.array([between.x_um, between.y_um])
     earlier: list[Earlier] = []
+    # What is found in the square's picture is off by what lies between the levels, which the places allow for.
+    there = _moved(sight.image, (0.0, 0.0) if between is None else (between.x_um, between.y_um))
     left = np.ones(len(names), bool)
     while left.any():
         near = np.linalg.norm(places[:, None] - places[left][None], axis=2) <= RADIUS_UM
         at = int(near.sum(axis=1).argmax())
         own = np.flatnonzero(left & (np.linalg.norm(places - places[at], axis=1) <= RADIUS_UM))
         left[own] = False
-        yield from _group(instrument, known, places, at, [(int(n), true[names[n]]) for n in own], spacing, earlier)
+        yield from _group(
+            instrument, known, places, at, [(int(n), true[names[n]]) for n in own], spacing, earlier, there
+        )
 
 
 def _group(
@@ -224,11 +232,13 @@ def _group(
     holes: Sequence[tuple[int, TrueHole]],
     spacing_um: float,
     earlier: list[Earlier],
+    there: Image,
 ) -> Iterator[tuple[float, float]]:
     preset = instrument.profile.levels["exposure"].preset
     place_um = (float(places[at][0]), float(places[at][1]))
     believed = expected_offset(earlier, place_um, StageErrors())
-    found = _centred(instrument, places, at, 0.48 * spacing_um, np.array([believed.x_um, believed.y_um]))
+    off = np.array([believed.x_um, believed.y_um])
+    found = _centred(instrument, places, at, HALF_STEP * spacing_um, off, None if earlier else there)
     if found is None:
         return
     earlier.append((place_um, (float(found[0]), float(found[1]))))
@@ -250,12 +260,17 @@ def _group(
         yield float(np.linalg.norm(hit - aimed)), hole.radius_um
 
 
-def _centred(instrument: Instrument, places: Floats, at: int, limit_um: float, off: Floats) -> Floats | None:
+def _centred(
+    instrument: Instrument, places: Floats, at: int, limit_um: float, off: Floats, there: Image | None
+) -> Floats | None:
     """Go to a group, look, go again if far off; gives by how much everything stands beside its place, or nothing."""
     preset = instrument.profile.levels["hole"].preset
     for again in range(2):
         target = places[at] + off
         sight = _look(instrument, preset, (float(target[0]), float(target[1])))
+        told = None if there is None else offset_sighted(there, sight.image, STRAY_UM)
+        if told is not None and told.confidence >= SURE_OF_PICTURE:
+            off = np.array([told.x_um, told.y_um])
         expected = frames.apply(frames.invert(sight.to_stage), places + off)
         inside = expected[((expected >= 0) & (expected < sight.shape)).all(axis=1)]
         if not sight.holes or not len(inside):
@@ -266,7 +281,9 @@ def _centred(instrument: Instrument, places: Floats, at: int, limit_um: float, o
             return None
         more = np.asarray(sight.to_stage)[:, :2] @ [row, col]
         off = off + more
-        if np.hypot(*more) <= MOVE_AGAIN_UM or again:
+        if told is not None and np.linalg.norm(off - (told.x_um, told.y_um)) > AGREEING * limit_um / HALF_STEP:
+            return None
+        if np.linalg.norm(places[at] + off - target) <= MOVE_AGAIN_UM or again:
             return off
     return off
 
@@ -281,7 +298,15 @@ def _look(instrument: Instrument, preset: Preset, target: tuple[float, float]) -
     assert instrument.eye is not None
     seen = instrument.eye.take(instrument, Shot(preset), instrument.clock.now(), ())
     holes = {str(one[0]): (float(one[1]), float(one[2])) for one in seen.sightings.get("holes", ()) if one[5] == "hole"}
-    return Sight(instrument.nominal(seen.preset), holes, (seen.preset.rows_px, seen.preset.cols_px))
+    to_stage = instrument.nominal(seen.preset)
+    image = Image(np.zeros((1, 1), np.float32), seen.preset.pixel_size_a, to_stage, "view", seen.sightings)
+    return Sight(to_stage, holes, (seen.preset.rows_px, seen.preset.cols_px), image)
+
+
+def _moved(image: Image, by_um: tuple[float, float]) -> Image:
+    """Give an image with its frame moved on the stage."""
+    assert image.image_to_stage is not None
+    return replace(image, image_to_stage=frames.compose(frames.shift(*by_um), image.image_to_stage))
 
 
 def _act(instrument: Instrument) -> None:

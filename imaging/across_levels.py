@@ -17,11 +17,20 @@ _FINEST_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """By how much features of the finer view stand beside where its frame says, in stage µm; confidence in 0..1."""
+    """By how much features of the finer view stand beside where its frame says, in stage µm.
+
+    Attributes
+    ----------
+    confidence
+        Correlation at that place, 0..1.
+    lead
+        By how much it is above that of the next best place: on a lattice a step away is nearly as good.
+    """
 
     x_um: float
     y_um: float
     confidence: float
+    lead: float
 
 
 def offset_between(coarse: Image, fine: Image, limit_um: float) -> Offset | None:
@@ -59,7 +68,15 @@ def offset_between(coarse: Image, fine: Image, limit_um: float) -> Offset | None
     drow = (_vertex(match[:, col], int(row)) - margin) * step
     dcol = (_vertex(match[row, :], int(col)) - margin) * step
     (a, b, _), (c, d, _) = _frame(fine)
-    return Offset(-float(a * drow + b * dcol), -float(c * drow + d * dcol), float(np.clip(match[row, col], 0.0, 1.0)))
+    best = float(np.clip(match[row, col], 0.0, 1.0))
+    return Offset(-float(a * drow + b * dcol), -float(c * drow + d * dcol), best, _lead(match))
+
+
+def _lead(match: NDArray[np.float64]) -> float:
+    """Give by how much the highest peak stands above the second."""
+    summits = match == np.asarray(cv2.dilate(match, np.ones((3, 3))))
+    heights = np.sort(match[summits])
+    return float(heights[-1] - heights[-2]) if len(heights) > 1 else 1.0
 
 
 def _frame(image: Image) -> Affine:

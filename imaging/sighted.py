@@ -65,8 +65,9 @@ def offset_sighted(coarse: Image, fine: Image, limit_um: float) -> Offset | None
         return None
     off = np.median(_on_stage(fine, here) - _on_stage(coarse, there), axis=0)
     # Beyond the limit a correlation finds some other peak, and a poor one.
-    confidence = float(fine.sightings.get("alike", 1.0)) if float(np.hypot(*off)) <= limit_um else 0.0
-    return Offset(float(off[0]), float(off[1]), confidence)
+    within = float(np.hypot(*off)) <= limit_um
+    confidence = float(fine.sightings.get("alike", 1.0)) if within else 0.0
+    return Offset(float(off[0]), float(off[1]), confidence, 1.0 if within else 0.0)
 
 
 def frame_sighted(first: Image, now: Image) -> Reregistration:

@@ -1,32 +1,22 @@
 """Bring a group of holes to the axis and let it come to rest; `focusing` focuses it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 from sqlalchemy import func, select
 
 from ..db import models
 from ..db.journal import Entry
 from ..hardware.errors import DriftTooHigh, TargetFault
 from ..hardware.records import Acquired, Drift, StagePosition
-from ..targeting.frames import apply, compose, invert, shift
-from ..targeting.recentre import StageErrors, correction, expected_offset
-from . import focusing, guarding, remaining, worker
+from . import focusing, guarding, recognising, remaining
 from .flow import Phase
 from .night import Night
-from .shooting import frame_of, keep, look_again, look_at, survey, to_stage
-from .surveying import hole_sizes
+from .shooting import keep, survey, to_stage
 
 Move = tuple[Phase, str]
 MOVE_AGAIN_UM = 1.0
 """A group that is off by more is gone to again; less is taken up by image shift."""
-
-GLANCE_S = 0.3
-"""How long a look at one hole-level image takes, on a virtual clock; about what one core takes."""
-
-SURE_OF_PICTURE = 0.4
-"""Correlation from which a view found in its square's image is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +76,17 @@ def _centre(night: Night, grid: models.Grid, square: models.Square, group: model
     """
     name = f"g{grid.slot:02}-s{square.number:03}-b{group.number:03}"
     place = place_of(night, grid, square, group)
-    believed = _believed_offset(night, square, group)
-    views = [survey(night, "hole", f"{name}-v0", _beside(place, believed))]
-    off, matched = _measured_offset(night, grid, square, views[-1], believed)
-    if math.hypot(off[0] - believed[0], off[1] - believed[1]) > MOVE_AGAIN_UM:
-        views.append(survey(night, "hole", f"{name}-v1", _beside(place, off)))
-        off, matched = _measured_offset(night, grid, square, views[-1], off)
-    return Centred(tuple(views), off, matched)
+    believed = recognising.believed(night, grid, square, group)
+    views = [survey(night, "hole", f"{name}-v0", _beside(place, believed.off_um))]
+    seen = recognising.recognised(night, grid, square, views[-1], believed)
+    if seen.matched and math.dist(seen.off_um, believed.off_um) > MOVE_AGAIN_UM:
+        views.append(survey(night, "hole", f"{name}-v1", _beside(place, seen.off_um)))
+        seen = recognising.recognised(night, grid, square, views[-1], replace(believed, off_um=seen.off_um))
+    return Centred(tuple(views), seen.off_um, seen.matched)
 
 
 def _beside(place: StagePosition, off_um: tuple[float, float]) -> StagePosition:
     return StagePosition(place.x_um + off_um[0], place.y_um + off_um[1], place.z_um, place.alpha_deg)
-
-
-def _believed_offset(night: Night, square: models.Square, group: models.BisGroup) -> tuple[float, float]:
-    """Give by how much the group will seem off, from the groups of its square that were centred before it."""
-    with night.journal.read() as db:
-        before = db.scalars(
-            select(models.BisGroup)
-            .where(
-                models.BisGroup.square_id == square.id,
-                models.BisGroup.id != group.id,
-                models.BisGroup.status.in_(("centred", "done")),
-                models.BisGroup.image_id.is_not(None),
-            )
-            .order_by(models.BisGroup.visit_order)
-        ).all()
-    earlier = [((g.stage_x_um, g.stage_y_um), (g.correction_x_um, g.correction_y_um)) for g in before]
-    believed = expected_offset(earlier, (group.stage_x_um, group.stage_y_um), StageErrors())
-    return believed.x_um, believed.y_um
 
 
 def _demand_seen(night: Night, square: models.Square, group: models.BisGroup) -> None:
@@ -128,71 +100,9 @@ def _demand_seen(night: Night, square: models.Square, group: models.BisGroup) ->
         matched = next((body["matched"] for body in said if body["group_id"] == group.id), 0)
     if matched == 0:
         raise TargetFault(
-            f"group {group.number} of square {square.number}: none of its holes is seen again on the hole-level image; "
+            f"group {group.number} of square {square.number}: which holes its hole-level image shows cannot be told; "
             "nothing is exposed blindly, the group is left"
         )
-
-
-def _measured_offset(
-    night: Night,
-    grid: models.Grid,
-    square: models.Square,
-    view: Acquired,
-    believed: tuple[float, float] = (0.0, 0.0),
-) -> tuple[tuple[float, float], int]:
-    """Measure by how much what is in view stands beside where the record expects it, in µm: by holes, else by pictures.
-
-    The count is that of the holes that agreed; 1 when the square's image agreed as a whole, 0 when nothing did.
-    """
-    if view.path is None:
-        return (0.0, 0.0), 0
-    if square.lattice is not None:
-        off, matched = _offset_by_holes(night, grid, square, view, believed)
-        if matched:
-            return off, matched
-    return _offset_by_picture(night, square, view)
-
-
-def _offset_by_holes(
-    night: Night, grid: models.Grid, square: models.Square, view: Acquired, believed: tuple[float, float]
-) -> tuple[tuple[float, float], int]:
-    with night.journal.read() as db:
-        known = remaining.whole_holes(db, square.id)[:, :2]
-    choice = night.plan.holes.finder
-    options = {**hole_sizes(night, choice.use, grid), **choice.options()}
-    found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=GLANCE_S)
-    seen = [(h.row_px, h.col_px) for h in found.holes if h.status.value == "hole"]
-    preset = night.preset("hole")
-    to_view = compose(invert(view.image_to_stage), compose(shift(*believed), frame_of(grid)))
-    expected = apply(to_view, known) if len(known) else known
-    inside = expected[((expected >= 0) & (expected < [preset.rows_px, preset.cols_px])).all(axis=1)]
-    if not seen or not len(inside):
-        return (0.0, 0.0), 0
-    limit_px = _reach_um(square) / (view.pixel_size_a * 1e-4)
-    drow, dcol, matched = correction(inside, np.array(seen), limit_px)
-    (a, b, _), (c, d, _) = view.image_to_stage
-    if not matched:
-        return (0.0, 0.0), 0
-    return (believed[0] + a * drow + b * dcol, believed[1] + c * drow + d * dcol), matched
-
-
-def _offset_by_picture(night: Night, square: models.Square, view: Acquired) -> tuple[tuple[float, float], int]:
-    """Find the view in the square's own image; for views that hold too little of a lattice, and films without one."""
-    if square.image_id is None:
-        return (0.0, 0.0), 0
-    looks = look_again(night, square.image_id), look_at(view)
-    found = night.analyst.now(worker.find_in_square, *looks, _reach_um(square), latency_s=GLANCE_S)
-    if found is None or found.confidence < SURE_OF_PICTURE:
-        return (0.0, 0.0), 0
-    return (found.x_um, found.y_um), 1
-
-
-def _reach_um(square: models.Square) -> float:
-    """Give how far off a group is believed to be: below half the shorter side of the hole lattice's cell."""
-    if square.lattice is None:
-        return 2.0
-    shorter = min(math.hypot(*square.lattice["a_um"]), math.hypot(*square.lattice["b_um"]))
-    return 0.48 * shorter
 
 
 def _record_centred(night: Night, entry: Entry, group: models.BisGroup, centred: Centred) -> None:
@@ -263,5 +173,5 @@ def _centre_again(
 ) -> Centred:
     name = f"g{grid.slot:02}-s{square.number:03}-b{group.number:03}-again{number}"
     view = survey(night, "hole", name, place_of(night, grid, square, group))
-    off, matched = _measured_offset(night, grid, square, view)
-    return Centred((view,), off, matched)
+    seen = recognising.recognised(night, grid, square, view, recognising.believed(night, grid, square, group))
+    return Centred((view,), seen.off_um, seen.matched)
