@@ -110,13 +110,11 @@ def plan_groups(
     rng = np.random.default_rng(seed)
     seconds = search_s(wishes.time_limit_s, len(good)) * (1.0 if wishes.least_coverage == 1 else 1 - _SHARE_OF_PRIZES)
     found = group_all(pairs, points[good], wishes.minimum_size, seconds, rng)
-    left_out |= dict.fromkeys(
-        good[found.groups < 0].tolist(), f"no group of {wishes.minimum_size} or more can be made with it"
-    )
-    if wishes.least_coverage < 1:
-        kept = _paying(pairs, found, worth[good], wishes, rng)
-        left_out |= dict.fromkeys(good[(found.groups >= 0) & (kept.groups < 0)].tolist(), "it does not pay")
-        found = kept
+    kept = found if wishes.least_coverage == 1 else _paying(pairs, found, worth[good], wishes, rng)
+    lone = f"no group of {wishes.minimum_size} or more can be made with it"
+    for row, could in zip(good[kept.groups < 0].tolist(), found.groups[kept.groups < 0] >= 0, strict=True):
+        left_out[row] = "it does not pay" if could else lone
+    found = kept
     groups = made(pairs, points[good], found, good)
     if wishes.centre == "free" and wishes.pattern is None:
         groups = [_in_the_middle(group, points, heights, wishes) for group in groups]

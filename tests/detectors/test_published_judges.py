@@ -24,8 +24,10 @@ def judges():
     spec = importlib.util.spec_from_file_location("published_judges", ROOT / "benchmarks" / "published_judges.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(ROOT / "benchmarks"))
     spec.loader.exec_module(module)
     yield module
+    sys.path.remove(str(ROOT / "benchmarks"))
     del sys.modules[spec.name]
 
 

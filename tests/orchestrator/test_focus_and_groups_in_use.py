@@ -20,7 +20,7 @@ FILM = {"hole_type": "R1.2/1.3", "mesh": "300", "material": "Carbon"}
 ONE = Cassette.model_validate({"slots": [{"slot": 1, "name": "one", **FILM}]})
 CALM = {"kind": "good", "torn": 0, "cracked": 0, "empty": 0, "thick": 0, "dry": 0, "contaminated": 0, "crystalline": 0}
 PLANE = {"every": "plane", "tolerance_um": 3.0}
-TWELVE = {"per_square": 12, "policy": {"use": "first-come"}, "offset_targeting": False}
+TWENTY = {"per_square": 20, "policy": {"use": "first-come"}, "offset_targeting": False}
 
 
 def plan(**changes: Any) -> ScreeningProtocol:
@@ -44,7 +44,7 @@ def set_defocus(folder: Path) -> dict[int, float]:
 
 def test_a_group_whose_height_is_told_by_others_is_not_focused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        run_new(tmp_path / folder, plan(focus=PLANE, holes=TWELVE), grids=ONE)
+        run_new(tmp_path / folder, plan(focus=PLANE, holes=TWENTY), grids=ONE)
     assert fingerprint(tmp_path / "a" / "night.db") == fingerprint(tmp_path / "b" / "night.db")
     folder = tmp_path / "a"
     said = rows(folder, Event, Event.kind.in_(("focused", "focus_predicted")))
@@ -73,7 +73,7 @@ def test_after_a_crash_the_lens_is_not_believed(tmp_path: Path) -> None:
                     raise Power
 
     with pytest.raises(Power):
-        run_new(folder, plan(focus=PLANE, holes=TWELVE), grids=ONE, point=point)
+        run_new(folder, plan(focus=PLANE, holes=TWENTY), grids=ONE, point=point)
     assert run_on(folder).run_status == "finished"
     (resumed,) = rows(folder, Event, Event.kind == "resumed")
     later = rows(folder, Event, Event.kind.in_(("focused", "focus_predicted")), Event.id > resumed.id)
