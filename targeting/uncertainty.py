@@ -12,6 +12,12 @@ from .planes import Frame, Plane
 _DIRECTIONS = 256
 """Directions over which the chance to fall within a circle is summed."""
 
+_ROUNDING = 1e-10
+"""Share of a variance that is nothing but rounding."""
+
+_NOTHING_UM2 = 1e-24
+"""A variance too small to calculate with."""
+
 _THIN = 1e-8
 """An ellipse so much narrower than long is taken for so wide; sums over directions need some width."""
 
@@ -78,7 +84,11 @@ class Place:
     def measured(self, x_um: float, y_um: float, spread: Spread) -> "Place":
         """Give the place after a measurement: both weighted by how sure they are (Kalman's update of a Gaussian)."""
         before, noise = self.spread.matrix, spread.matrix
-        gain = before @ np.linalg.pinv(before + noise, hermitian=True)
+        both = before + noise
+        if np.trace(both) < _NOTHING_UM2:
+            return self
+        # What is known for certain along a line has no inverse across it; a rounding's worth of doubt gives it one.
+        gain = before @ np.linalg.inv(both + _ROUNDING * float(np.trace(both)) * np.eye(2))
         rest = np.eye(2) - gain
         moved = gain @ np.array([x_um - self.x_um, y_um - self.y_um])
         # Joseph's form stays a covariance whatever is rounded.
