@@ -6,7 +6,7 @@ Ten instruments, each with a grid, its own errors of image shift, stage, scales 
 offsets between levels are first measured from rendered pictures (`orchestrator.calibrating`). Then groups are visited
 as a night does it: squares are seen at square level, which gives the places of the holes; at each group the stage goes
 where earlier groups of the square let it be expected (`targeting.recentre.expected_offset`), a hole-level view is
-taken and, at the first group, found in the square's picture (`orchestrator.recognising`), re-centring moves the aim by
+taken and recognised by the square's picture and its holes (`orchestrator.recognising`); re-centring moves the aim by
 what the holes in it say (`targeting.recentre.correction`; where they stand between the places that the square gave
 them, nothing is shot), focusing and settling take their time, and each hole is aimed at by image shift
 (`targeting.planes.aim`). What finders answer on squares and views is pixel-free: drawn from error models fitted to
@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from epicycle.hardware.simulator.pixel_free.error_models import load_error_model
 from epicycle.hardware.simulator.pixel_free.sightings import PixelFree
 from epicycle.imaging.sighted import offset_sighted
 from epicycle.orchestrator.calibrating import measure_level_offset, measure_offset, measure_shift
-from epicycle.orchestrator.recognising import AGREEING, HALF_STEP, STRAY_UM, SURE_OF_PICTURE
+from epicycle.orchestrator.recognising import FEW, HALF_STEP, NOTHING, STRAY_UM, Believed, Recognised, judged
 from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.preset import Preset
 from epicycle.targeting import frames
@@ -237,8 +238,8 @@ def _group(
     preset = instrument.profile.levels["exposure"].preset
     place_um = (float(places[at][0]), float(places[at][1]))
     believed = expected_offset(earlier, place_um, StageErrors())
-    off = np.array([believed.x_um, believed.y_um])
-    found = _centred(instrument, places, at, HALF_STEP * spacing_um, off, None if earlier else there)
+    expected = Believed((believed.x_um, believed.y_um), len(earlier), reloaded=False)
+    found = _centred(instrument, places, at, HALF_STEP * spacing_um, expected, there)
     if found is None:
         return
     earlier.append((place_um, (float(found[0]), float(found[1]))))
@@ -261,31 +262,35 @@ def _group(
 
 
 def _centred(
-    instrument: Instrument, places: Floats, at: int, limit_um: float, off: Floats, there: Image | None
+    instrument: Instrument, places: Floats, at: int, limit_um: float, expected: Believed, there: Image
 ) -> Floats | None:
     """Go to a group, look, go again if far off; gives by how much everything stands beside its place, or nothing."""
     preset = instrument.profile.levels["hole"].preset
+    off = np.array(expected.off_um)
     for again in range(2):
         target = places[at] + off
         sight = _look(instrument, preset, (float(target[0]), float(target[1])))
-        told = None if there is None else offset_sighted(there, sight.image, STRAY_UM)
-        if told is not None and told.confidence >= SURE_OF_PICTURE:
-            off = np.array([told.x_um, told.y_um])
-        expected = frames.apply(frames.invert(sight.to_stage), places + off)
-        inside = expected[((expected >= 0) & (expected < sight.shape)).all(axis=1)]
-        if not sight.holes or not len(inside):
+        told = offset_sighted(there, sight.image, STRAY_UM)
+        found = judged(told, expected, partial(_by_holes, sight, places, limit_um), limit_um / HALF_STEP)
+        if not found.matched:
             return None
-        scale = frames.scale_of(sight.to_stage)
-        row, col, matched = correction(inside, list(sight.holes.values()), limit_um / scale)
-        if not matched:
-            return None
-        more = np.asarray(sight.to_stage)[:, :2] @ [row, col]
-        off = off + more
-        if told is not None and np.linalg.norm(off - (told.x_um, told.y_um)) > AGREEING * limit_um / HALF_STEP:
-            return None
+        off = np.array(found.off_um)
         if np.linalg.norm(places[at] + off - target) <= MOVE_AGAIN_UM or again:
             return off
     return off
+
+
+def _by_holes(sight: Sight, places: Floats, limit_um: float, near_um: tuple[float, float]) -> Recognised | None:
+    """Match the holes in view with the square's near where they are expected."""
+    expected = frames.apply(frames.invert(sight.to_stage), places + np.array(near_um))
+    inside = expected[((expected >= 0) & (expected < sight.shape)).all(axis=1)]
+    if not sight.holes or not len(inside):
+        return None
+    row, col, matched = correction(inside, list(sight.holes.values()), limit_um / frames.scale_of(sight.to_stage))
+    if not matched:
+        return None if min(len(inside), len(sight.holes)) < FEW else NOTHING
+    more = np.asarray(sight.to_stage)[:, :2] @ [row, col]
+    return Recognised((float(near_um[0] + more[0]), float(near_um[1] + more[1])), matched)
 
 
 def _look(instrument: Instrument, preset: Preset, target: tuple[float, float]) -> Sight:

@@ -1,7 +1,7 @@
 """Bring a group of holes to the axis and let it come to rest; `focusing` focuses it."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
@@ -81,7 +81,7 @@ def _centre(night: Night, grid: models.Grid, square: models.Square, group: model
     seen = recognising.recognised(night, grid, square, views[-1], believed)
     if seen.matched and math.dist(seen.off_um, believed.off_um) > MOVE_AGAIN_UM:
         views.append(survey(night, "hole", f"{name}-v1", _beside(place, seen.off_um)))
-        seen = recognising.recognised(night, grid, square, views[-1], replace(believed, off_um=seen.off_um))
+        seen = recognising.recognised(night, grid, square, views[-1], believed)
     return Centred(tuple(views), seen.off_um, seen.matched)
 
 
