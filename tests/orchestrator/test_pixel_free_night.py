@@ -44,7 +44,15 @@ def rows_of(folder: Path) -> Mapping[str, list[Any]]:
         with OrmSession(reader) as db:
             return {
                 table.__tablename__: list(db.scalars(select(table)))
-                for table in (models.Exposure, models.Hole, models.Square, models.Step, models.Fault, models.Grid)
+                for table in (
+                    models.Exposure,
+                    models.Hole,
+                    models.Square,
+                    models.Step,
+                    models.Fault,
+                    models.Grid,
+                    models.Event,
+                )
             }
     finally:
         reader.dispose()
@@ -90,14 +98,17 @@ def test_a_fault_strikes_and_is_dealt_with(tmp_path: Path) -> None:
 def test_both_fidelities_take_the_same_time(tmp_path: Path) -> None:
     """Two calm grids, gone through the same way: the clock of the night agrees within 3 %."""
     own = pictured(focus={"on": False}, atlas={"tiles_x": 2, "tiles_y": 2})
-    hours, done = [], []
+    hours, gone = [], []
     for folder, made in (("pixels", own), ("free", without_pixels(own))):
         session = run_new(tmp_path / folder, made, grids=cassette(2))
         assert session.finished_at is not None
         hours.append((session.finished_at - session.started_at).total_seconds() / 3600)
-        done.append(sum(shot.status == "done" for shot in rows_of(tmp_path / folder)["exposure"]))
+        rows = rows_of(tmp_path / folder)
+        # A finder's lattice half a step off, which the error models draw now and then, costs its groups.
+        left = sum(event.kind == "group_given_up" for event in rows["event"])
+        gone.append(left + sum(shot.status == "done" for shot in rows["exposure"]))
     assert hours[1] == pytest.approx(hours[0], rel=0.03)
-    assert done[0] == done[1] == 4
+    assert gone == [4, 4]
 
 
 def test_pixels_need_their_own_eyes_and_only_the_simulator_does_without(tmp_path: Path) -> None:
