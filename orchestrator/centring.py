@@ -45,7 +45,7 @@ def centre_group(night: Night) -> Move:
     )
     stand_at_group(night, grid, square)
     group = night.group()
-    _demand_seen(night, square, group)
+    _demand_seen(night, grid, square, group)
     focusing.focus_for_group(night, grid, square, group, key)
     if night.plan.settle.drift_limit_a_per_s > 0:
         night.journal.step(
@@ -89,9 +89,11 @@ def _beside(place: StagePosition, off_um: tuple[float, float]) -> StagePosition:
     return StagePosition(place.x_um + off_um[0], place.y_um + off_um[1], place.z_um, place.alpha_deg)
 
 
-def _demand_seen(night: Night, square: models.Square, group: models.BisGroup) -> None:
+def _demand_seen(night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup) -> None:
     """Refuse to expose by dead reckoning: the stage's own error is as large as a hole."""
-    if group.image_id is None or square.lattice is None:
+    if group.image_id is None:
+        return
+    if square.lattice is None and not recognising.imaged_before_reload(night, grid, square):
         return
     with night.journal.read() as db:
         said = db.scalars(
@@ -165,7 +167,7 @@ def stand_at_group(night: Night, grid: models.Grid, square: models.Square) -> No
         lambda entry, centred: _record_centred(night, entry, group, centred),
         grid_id=grid.id,
     )
-    _demand_seen(night, square, night.group())
+    _demand_seen(night, grid, square, night.group())
 
 
 def _centre_again(
