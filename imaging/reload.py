@@ -61,6 +61,9 @@ FLAT_PX = 31
 LEAST_PATCHES = 5
 """Patches that must agree."""
 
+ALL_ROUND = 6
+"""Rotations looked at more closely where the bars tell none: a hexagonal mesh looks alike in so many."""
+
 BAR_COHERENCE = 0.04
 """Share of the gradients that must agree on one angle, four-fold, for the bars to give the candidates."""
 
@@ -230,18 +233,25 @@ def _bars(chart: _Chart) -> float | None:
 
 
 def _all_round(first: Image, now: Image) -> list[float]:
-    """Rotations in radians that fit best at very coarse pixels, for atlases whose bars tell no angle."""
+    """Rotations in radians that fit best at very coarse pixels, for atlases whose bars tell no angle.
+
+    Each is made as exact as these pixels allow before they are compared: a degree beside the right one a large atlas
+    fits no better than in one of the other positions of its mesh.
+    """
     fixed, moving = _chart(now, 2 * COARSE_UM), _chart(first, 2 * COARSE_UM)
     passed = _passed(fixed)
-    tried = sorted(
-        ((_correlate(fixed, passed, moving, math.radians(at))[1].evidence, at) for at in range(-180, 180, 3)),
-        reverse=True,
-    )
-    apart: list[int] = []
-    for _, at in tried:
-        if all(abs((at - other + 180) % 360 - 180) > 6 for other in apart):
-            apart.append(at)
-    return [math.radians(at) for at in apart[:4]]
+
+    def fit(at_deg: float) -> float:
+        return _correlate(fixed, passed, moving, math.radians(at_deg))[1].evidence
+
+    tried = sorted(((fit(at), float(at)) for at in range(-180, 180, 3)), reverse=True)
+    apart: list[tuple[float, float]] = []
+    for evidence, at in tried:
+        if len(apart) < ALL_ROUND and all(abs((at - other + 180) % 360 - 180) > 6 for _, other in apart):
+            apart.append((evidence, at))
+    for step in (1.5, 0.75):
+        apart = [max((evidence, at), *((fit(at + way), at + way) for way in (-step, step))) for evidence, at in apart]
+    return [math.radians(at) for _, at in apart]
 
 
 def _correlate(fixed: _Chart, passed: Pixels, moving: _Chart, angle_rad: float) -> tuple[_Pose, Lag]:
