@@ -207,7 +207,8 @@ class PixelFree:
         quantile = uniform(own, "quantile", openings.i, openings.j)
         chance = uniform(own, "chance", openings.i, openings.j)
         middles = [(low + high) / 2 for low, high in pairwise((0.0, *CUT_SHARES))]
-        parts = [table.draw(openings.of, np.full(len(quantile), share), chance, quantile) for share in middles]
+        classes = [name.partition(PARTICULAR)[0] for name in openings.of]
+        parts = [table.draw(classes, np.full(len(quantile), share), chance, quantile) for share in middles]
         return [
             [None if np.isnan(part[n, 0]) else [_rounded(part[n, 0]), float(part[n, 1])] for part in parts]
             for n in range(len(quantile))
@@ -237,11 +238,17 @@ class PixelFree:
         middle = look.middle
         of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
         rng = self._rng(look.instrument, "sightings")
-        sites = conditions.sites_in(look.world, look.view, self._sites) if look.world.film.hole_um else None
+        sites = (
+            conditions.sites_in(look.instrument, look.world, look.view, self._sites)
+            if look.world.film.hole_um
+            else None
+        )
         opening = self._centre(look, of, rng) if look.level == "square" else None
         if look.level == "hole" and sites is not None:
             of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, look.middle_px))
-        landmarks, holes = self._landmarks(look, of, ice_nm, rng), self._holes(look, sites, of, ice_nm, rng)
+        landmarks = self._landmarks(look, of, ice_nm, rng)
+        within = conditions.holes_at(look.instrument, look.world, self._sites, float(middle[0]), float(middle[1]))
+        holes = self._holes(look, sites, conditions.path_of(of, within), ice_nm, rng)
         return {"level": look.level, "opening": opening, **landmarks, **holes}
 
     def _centre(self, look: "Look", of: str, rng: np.random.Generator) -> list[float] | None:
