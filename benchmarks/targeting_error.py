@@ -41,13 +41,13 @@ from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.hardware.simulator.pixel_free.error_models import load_error_models
 from epicycle.hardware.simulator.pixel_free.sightings import PixelFree
 from epicycle.imaging.sighted import offset_sighted
-from epicycle.orchestrator.calibrating import measure_level_offset, measure_offset, measure_shift
+from epicycle.orchestrator.calibrating import measure_aim
 from epicycle.orchestrator.recognising import FEW, HALF_STEP, NOTHING, STRAY_UM, Believed, Recognised, judged
 from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.preset import Preset
 from epicycle.targeting import frames
 from epicycle.targeting.aiming import AS_IT_IS, Aiming, aiming_by
-from epicycle.targeting.calibration import Calibrations, check_offset, check_shift
+from epicycle.targeting.calibration import Calibrations
 from epicycle.targeting.recentre import Earlier, StageErrors, correction, expected_offset
 
 Floats = NDArray[np.float64]
@@ -146,17 +146,9 @@ def _calibrated(scope: SimulatedMicroscope, clock: VirtualClock) -> Calibrations
     height = -instrument.seating.z_um - float(world.height_um(hole.x_um, hole.y_um))
     scope.go_to(StagePosition(float(place[0]), float(place[1]), height))
     clock.sleep(300)
-    presets = scope.presets()
-    shift = measure_shift(scope, presets["hole"], clock, "shift", reach_um=4.0, off_um=1.0)
-    near = _seen_by_stage(instrument, presets["hole"], hole)
+    near = _seen_by_stage(instrument, scope.presets()["hole"], hole)
     fine = _small(instrument.profile.levels["exposure"].preset)
-    offset = measure_offset(
-        scope, presets["hole"], fine, clock, "offset", holes_um=[near], radius_um=hole.radius_um, off_um=0.35,
-        shift=shift,
-    )  # fmt: skip
-    views = measure_level_offset(scope, presets["square"], presets["hole"], clock, "views", reach_um=2.0, off_um=1.0)
-    now = clock.now()
-    return Calibrations("simulated", check_shift(shift, now), (check_offset(offset, now), check_offset(views, now)))
+    return measure_aim(scope, clock, "aim", fine=fine, hole_um=near, radius_um=hole.radius_um)
 
 
 def _seen_by_stage(instrument: Instrument, preset: Preset, hole: TrueHole) -> tuple[float, float]:
