@@ -26,6 +26,7 @@ _LADDER = 1.75
 _LARGEST_PART, _LEAST_RADIUS = 0.3, 7.0
 _REACH = 0.35
 _MOST_HINTS = 3
+_SMALLEST_RADIUS, _MOST_PX = 4.0, 2.4e6
 _HINTS_APART = math.log(1.3)
 _SIZES = 0.12
 
@@ -84,7 +85,9 @@ class Marks:
 
 def look(network: HoleMaps, view: View, radius: float) -> Marks:
     """Bring the view to the scale at which holes of `radius` working px have the network's size, and look."""
+    finest = max(1.0, math.sqrt(_MOST_PX / view.pixels.size))
     wanted = WORKING_RADIUS_PX / radius if radius > WORKING_RADIUS_PX else max(1.0, _FINE_RADIUS_PX / radius)
+    wanted = min(wanted, finest)
     rows, cols = (max(16, round(length * wanted)) for length in view.pixels.shape)
     how = cv2.INTER_AREA if wanted < 1 else cv2.INTER_LINEAR
     image = view.pixels if wanted == 1 else np.asarray(cv2.resize(view.pixels, (cols, rows), interpolation=how))
@@ -139,14 +142,16 @@ def marked(network: HoleMaps, view: View, known: Sequence[float], hints: Callabl
     for radius in _radii(view, known, hints):
         seen = look(network, view, radius)
         if seen.strength > 0 and abs(math.log(seen.usual_radius / radius)) > _AGREE:
-            seen = look(network, view, float(np.clip(seen.usual_radius, 2.5, 0.5 * min(view.pixels.shape))))
+            seen = look(
+                network, view, float(np.clip(seen.usual_radius, _SMALLEST_RADIUS, 0.5 * min(view.pixels.shape)))
+            )
         best = seen if best is None or seen.strength > best.strength else best
         strong = best.chance[best.chance > _STRONG]
         if strong.size >= _ENOUGH and strong.mean() > _GOOD:
             break
     if best is None or best.strength == 0:
         return None
-    usual = best.usual_radius
+    usual = max(best.usual_radius, _SMALLEST_RADIUS)
     if abs(math.log(usual / best.radius)) > _SAME:
         closer = look(network, view, usual)
         best = closer if closer.strength > best.strength else best

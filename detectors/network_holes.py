@@ -306,7 +306,7 @@ def _plain(view: View, seen: _Seen, best: Checked) -> list[FoundHole]:
     """Judge the sites without the network's word; counts are those of the image, and vacuum has no sites."""
     holes, _ = settled(seen.shown, best)
     holes = [
-        replace(hole, mean=view.counts(*place, _inside(view, place, hole.radius_px / view.step)))
+        replace(hole, mean=view.counts(place[0], place[1], _inside(view, place, hole.radius_px / view.step)))
         for hole, place in zip(holes, _in_view(view, holes), strict=True)
     ]
     bright = [_over_film(view, hole) for hole in holes if hole.status is Site.HOLE]
