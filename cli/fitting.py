@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_ndtr, logsumexp, ndtri
+from scipy.stats import rankdata
 
 from .. import __version__
 from ..files import atomic
@@ -23,6 +24,7 @@ from ..hardware.simulator.pixel_free.error_models import (
     ErrorModels,
     Provenance,
     Table,
+    general,
 )
 from ..protocols.errors import BadInput
 from .seeing import GridToSee, Observations
@@ -42,6 +44,9 @@ PLACE = "#"
 
 PARTICULAR_CASES = 24
 """Fewest cases of a class that has a more general one to stand for it."""
+
+OWN_CASES = 200
+"""Fewest cases of a general class whose answers are asked of their own how they go together."""
 
 RANKED_CASES = 12
 """Fewer answers say nothing of how answers of one group go together."""
@@ -63,7 +68,7 @@ ABOUT: Mapping[str, str] = {
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
     "height": "Eucentric height by tilting, by what lies there; covariate: ice there in nm.",
     "autofocus": "Defocus after an autofocus, by what lies in the field and lattice; covariate: ice there in nm.",
-    "verdict": "Verdict on an exposure, by what it looks at and drift; covariate: Å it should reach, or ice in nm.",
+    "verdict": "Verdict on an exposure, by what it looks at, what blurs it, drift; covariate: Å to be reached, or ice.",
 }
 
 FILMS: Sequence[tuple[str, str, str]] = (
@@ -156,9 +161,9 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     grouped = [(_group(name, case[0]), case) for case in cases]
     together = together_share(table, grouped)
     again = together_share(table, [(case[0], case) for case in cases]) if name == "autofocus" else together
-    return table.model_copy(
-        update={"alike": _alike(table, grouped), "together": together, "again": max(again, together)}
-    )
+    own = _alike_of(table, grouped) if name == "opening" else {}
+    alike = {"alike": _alike(table, grouped), "alike_of": own}
+    return table.model_copy(update={**alike, "together": together, "again": max(again, together)})
 
 
 def _group(name: str, picture: str) -> str:
@@ -210,12 +215,20 @@ def _alike(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
     for part in cells.values():
         if len(part) < RANKED_CASES:
             continue
-        rank = np.argsort(np.argsort([value for _, value in part], kind="stable"))
-        scores += ndtri((rank + 0.5) / len(part)).tolist()
+        rank = rankdata([value for _, value in part])
+        scores += ndtri((rank - 0.5) / len(part)).tolist()
         groups += [group for group, _ in part]
     if not scores:
         return 0.0
     return _between_share(np.array(scores), np.array(groups))
+
+
+def _alike_of(table: Table, grouped: Sequence[tuple[str, Case]]) -> dict[str, float]:
+    """Estimate the same for each general class of what whole grids are asked for: they have cases enough."""
+    by_class: dict[str, list[tuple[str, Case]]] = {}
+    for group, case in grouped:
+        by_class.setdefault(general(case[1]), []).append((group, case))
+    return {of: _alike(table, mine) for of, mine in sorted(by_class.items()) if len(mine) >= OWN_CASES}
 
 
 def together_share(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
@@ -248,7 +261,7 @@ def _between_share(scores: Floats, pictures: NDArray[np.str_]) -> float:
     """Share of the variance that lies between groups, by one-way analysis of variance; 0 to 1."""
     _, own, sizes = np.unique(pictures, return_inverse=True, return_counts=True)
     groups, total = len(sizes), len(scores)
-    if groups < 2 or total <= groups:
+    if groups < 2 or total <= groups or float(np.ptp(scores)) == 0.0:
         return 0.0
     means = np.bincount(own, scores) / sizes
     within = float(((scores - means[own]) ** 2).sum()) / (total - groups)

@@ -1,6 +1,7 @@
 """From observations to error models: cells of classes, and how far answers of one group go together."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,3 +47,28 @@ def test_a_class_has_cells_of_its_own_where_enough_was_seen() -> None:
     assert classes == {"film", "film > R2/1", ANY}
     assert sum(one.cases for one in table.cells if one.of == "film") == 35
     assert table.share("film > R2/2", 3.0) == table.share("film", 3.0)
+
+
+def test_classes_of_openings_go_together_each_in_its_own_way() -> None:
+    rng = np.random.default_rng(3)
+    grids, each = 12, 40
+    rows = {name: [["a-s0", "film", 1.0, [0.5] * len(columns)]] for name, columns in TABLES.items()}
+    parts = []
+    for grid in range(grids):
+        usual = float(rng.standard_normal())
+        mine: list[list[Any]] = []
+        for _ in range(each):
+            mine.append(["atlas", "empty > even", 1.0, [usual + 0.1 * float(rng.standard_normal()), *[0.0] * 5]])
+            mine.append(["atlas", "intact > even", 1.0, [float(rng.standard_normal()), *[0.0] * 5]])
+        parts.append({"seed": grid, "pictures": {"atlas": 1}, "rows": {**rows, "opening": mine}})
+    table = fitting.fitted(parts, "epicycle simulate fit", "demo-2k").tables["opening"]
+    of = ["empty > even > good", "intact > even", "rim > even"]
+    empty, intact, other = table.alike_in(of).tolist()
+    assert empty > 0.8 > 0.1 > intact
+    assert other == table.alike
+
+
+def test_equal_answers_do_not_count_as_going_together() -> None:
+    cases = [(str(n // 30), ("picture", "film", 0.0, [0.95])) for n in range(300)]
+    table = Table(about="", columns=("x",), alike=0.0, cells=(cell("film", 1.0), cell(ANY, 1.0)))
+    assert fitting._alike(table, cases) == 0.0

@@ -45,6 +45,9 @@ DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
 """Exposures are told apart by the drift at their beginning: it blurs frames, and all of one visit alike."""
 
+BLURRED_B_A2 = 90.0
+"""An envelope of the sample from which exposures count as blurred by it rather than by the thickness of the ice."""
+
 UNIT_A = 4.0
 """Resolutions of spots that have no true one are told as multiples of this."""
 
@@ -338,7 +341,7 @@ def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
     counted = counted_share(float(lit.mean()) / preset.exposure_s, instrument.profile.camera)
     path = path_px(instrument, preset, at, view.pixel_um * 1e4, np.random.Generator(np.random.PCG64(0)))
     return Spot(
-        of=path_of(of, DRIFTS[drift]),
+        of=path_of(of, _limit(world) if of == "ice" else "", DRIFTS[drift]),
         covariate=reached if math.isfinite(reached) else ice,
         expected_a=reached if of == "ice" else UNIT_A,
         thumbnail=np.asarray(lit * counted, np.float32),
@@ -346,6 +349,11 @@ def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
         astigmatism_a=lens.astigmatism_a,
         path_a=float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) * view.pixel_um * 1e4,
     )
+
+
+def _limit(world: GridWorld | None) -> str:
+    """Say what sets the resolution: two spots that should reach the same fit differently well."""
+    return "" if world is None else "blurred sample" if world.spec.b_a2 >= BLURRED_B_A2 else "sharp sample"
 
 
 def _spot_class(free: float, film: float, reached_a: float) -> str:

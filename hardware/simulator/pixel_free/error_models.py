@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from ..grid.cells import Floats
 from ..instrument.profile import Frozen, first_complaint
 
 Group = Literal["grid", "square", "picture"]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 SHIPPED = "fits"
 """Folder of the fits that ship with the package."""
@@ -67,6 +68,9 @@ class Table(Frozen):
     about: str = Field(description="What is asked, of what, and what the covariate is.")
     columns: tuple[str, ...] = Field(min_length=1, description="Names of the numbers; rows are sorted by the first.")
     alike: float = Field(ge=0, le=1, description="Correlation of the answers within one group.")
+    alike_of: dict[str, Share] = Field(
+        default_factory=dict, description="The same for classes that have cases enough, by their general names."
+    )
     together: float = Field(
         default=0.0, ge=0, le=1, description="Correlation, within one group, of whether there is an answer at all."
     )
@@ -142,9 +146,18 @@ class Table(Frozen):
                 answers[here] = _between(one.rows_near(int(number)), quantile[here])
         return answers
 
+    def alike_in(self, of: Sequence[str]) -> Floats:
+        """Give for things of these classes how much their answers go together within a group."""
+        return np.array([self.alike_of.get(general(name), self.alike) for name in of], np.float64)
+
     def column(self, name: str) -> int:
         """Say where a column stands."""
         return self.columns.index(name)
+
+
+def general(of: str) -> str:
+    """Give the general name of a class."""
+    return of.partition(PARTICULAR)[0]
 
 
 @dataclass(frozen=True, slots=True)

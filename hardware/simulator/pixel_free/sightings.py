@@ -24,7 +24,7 @@ from ..pictures.illuminated import light_of, matter_of
 from ..pictures.specimen import Stain, View
 from . import conditions
 from .conditions import Openings, Sites, SitesInView
-from .error_models import CATEGORIES, GROUPS, PARTICULAR, STATUSES, ErrorModels
+from .error_models import CATEGORIES, GROUPS, PARTICULAR, STATUSES, ErrorModels, general
 
 FOCUS_PLACE_UM = 1.0
 """Measurements of focus so near to each other are of one place."""
@@ -193,9 +193,11 @@ class PixelFree:
     def _opening_answers(self, look: "Look", openings: Openings, load: int) -> Floats:
         table = self._models.tables["opening"]
         own = key("openings seen", self._seed(look.instrument), look.world.slot, load)
-        common, place = normal(own, "picture", [0, 1]), (openings.i, openings.j)
-        quantile = _mixed(table.alike, float(common[0]), normal(own, "quantile", *place))
-        chance = _mixed(table.together, float(common[1]), normal(own, "chance", *place))
+        place = (openings.i, openings.j)
+        names, which = np.unique([general(name) for name in openings.of], return_inverse=True)
+        common = np.array([float(normal(own, f"all that are {name}", 0)) for name in names])[which]
+        quantile = _mixed(table.alike_in(openings.of), common, normal(own, "quantile", *place))
+        chance = _mixed(table.together, float(normal(own, "picture", 1)), normal(own, "chance", *place))
         answers = table.draw(openings.of, openings.relative_light, chance, quantile)
         answers[:, table.column("mean_ratio")] *= openings.light * look.unit
         answers[:, table.column("area_ratio")] *= (openings.side_um / look.view.pixel_um) ** 2
@@ -207,7 +209,7 @@ class PixelFree:
         quantile = uniform(own, "quantile", openings.i, openings.j)
         chance = uniform(own, "chance", openings.i, openings.j)
         middles = [(low + high) / 2 for low, high in pairwise((0.0, *CUT_SHARES))]
-        classes = [name.partition(PARTICULAR)[0] for name in openings.of]
+        classes = [general(name) for name in openings.of]
         parts = [table.draw(classes, np.full(len(quantile), share), chance, quantile) for share in middles]
         return [
             [None if np.isnan(part[n, 0]) else [_rounded(part[n, 0]), float(part[n, 1])] for part in parts]
@@ -414,9 +416,9 @@ def _focus_preset(instrument: Instrument) -> Preset:
     return preset if preset is not None and preset.level == "focus" else instrument.profile.levels["focus"].preset
 
 
-def _mixed(share: float, common: float, own: Floats) -> Floats:
+def _mixed(share: float | Floats, common: float | Floats, own: Floats) -> Floats:
     """Turn standard normal numbers into quantiles that are correlated within one group."""
-    return np.asarray(ndtr(math.sqrt(share) * common + math.sqrt(1 - share) * own))
+    return np.asarray(ndtr(np.sqrt(share) * common + np.sqrt(1 - np.asarray(share)) * own))
 
 
 def _named(i: NDArray[np.int64], j: NDArray[np.int64], places: Floats) -> dict[str, list[float]]:
