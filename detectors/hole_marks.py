@@ -21,6 +21,7 @@ _FINE_RADIUS_PX = 9.0
 _MARKED = 0.3
 _STRONG = 0.5
 _GOOD, _ENOUGH = 0.8, 8
+_FEW_GOOD, _FEW = 0.9, 2
 _AGREE, _SAME = math.log(1.25), math.log(1.08)
 _LADDER = 1.75
 _LARGEST_PART, _LEAST_RADIUS = 0.3, 7.0
@@ -60,6 +61,11 @@ class Marks:
         """How much of a sure thing the scale is: holes marked, each by its chance, and the usual one's again."""
         strong = self.chance[self.chance > _STRONG]
         return float(strong.sum() * strong.mean()) if strong.size else 0.0
+
+    def are_sure(self, least: int, usual: float) -> bool:
+        """Tell whether so many holes at least are marked, their usual chance above `usual`."""
+        strong = self.chance[self.chance > _STRONG]
+        return strong.size >= least and float(strong.mean()) > usual
 
     @property
     def usual_radius(self) -> float:
@@ -139,15 +145,19 @@ def marked(network: HoleMaps, view: View, known: Sequence[float], hints: Callabl
         Those at the best scale; None when nothing is marked at any.
     """
     best: Marks | None = None
-    for radius in _radii(view, known, hints):
+
+    # Noise is marked a little in many places where it is looked at finely: few sure marks count for more.
+    def left() -> Sequence[float]:
+        return [] if best is not None and best.are_sure(_FEW, _FEW_GOOD) else hints()
+
+    for radius in _radii(view, known, left):
         seen = look(network, view, radius)
         if seen.strength > 0 and abs(math.log(seen.usual_radius / radius)) > _AGREE:
             seen = look(
                 network, view, float(np.clip(seen.usual_radius, _SMALLEST_RADIUS, 0.5 * min(view.pixels.shape)))
             )
         best = seen if best is None or seen.strength > best.strength else best
-        strong = best.chance[best.chance > _STRONG]
-        if strong.size >= _ENOUGH and strong.mean() > _GOOD:
+        if best.are_sure(_ENOUGH, _GOOD):
             break
     if best is None or best.strength == 0:
         return None

@@ -81,7 +81,8 @@ def either(view: View, expected: Expected) -> tuple[View, Checked | None]:
         return view, best
     inverse = view.inverse()
     other = search(inverse, expected)
-    return (view, best) if other is None or other.quality <= best.quality else (inverse, other)
+    darker = other is not None and other.support >= ALL_AROUND and other.quality > best.quality
+    return (inverse, other) if darker else (view, best)
 
 
 def search(view: View, expected: Expected) -> Checked | None:

@@ -218,12 +218,14 @@ def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[Fo
         seen = _with_lattice(view, marks, expected)
         say("none" if seen.best is None else f"confidence {seen.confidence:.2f}")
     with stage("sites") as say:
-        if seen.best is None or seen.confidence < _SURE:
+        unsure = seen.best is None or seen.confidence < _SURE
+        if seen.best is None or unsure or seen.best.support < ALL_AROUND:
             shown, best = either(view, expected)
-            if best is not None and best.confidence >= _SURE:
+            if best is not None and best.confidence >= _SURE and (unsure or _better(seen.best, best) is best):
                 holes, lattice = settled(shown, best)
-                say(f"marks form no lattice, bright discs do: {counted(hole.status.value for hole in holes)}")
+                say(f"by bright discs rather than marks: {counted(hole.status.value for hole in holes)}")
                 return holes, lattice
+        if seen.best is None or unsure:
             alone = _alone(view, marks)
             say(f"{len(alone)} by themselves")
             return (alone, None) if alone else None
@@ -253,8 +255,11 @@ def _with_lattice(view: View, marks: "Marks", expected: Expected) -> _Seen:
     proposal = Proposal(fit.origin, fit.basis, marks.usual_radius, 9.0 * own)
     best = checked(shown, proposal, known)
     if best is None or best.support < ALL_AROUND:
+        # The radius that the marks tell may be off at a scale that is a little off.
+        best = _better(best, checked(shown, proposal, Expected(None, None)))
+    if best is None or best.support < ALL_AROUND:
         dark = _darker(shown.inverse(), proposal, known)
-        if dark is not None and (best is None or dark.quality > best.quality):
+        if dark is not None and dark.support >= ALL_AROUND and _better(best, dark) is dark:
             return _Seen(marks, shown.inverse(), dark, dark.confidence, inverse=True)
     if best is None:
         return _Seen(marks, shown, None, own)
@@ -268,8 +273,11 @@ def _darker(inverse: View, proposal: Proposal, known: Expected) -> Checked | Non
     there = checked(inverse, proposal, known)
     if there is not None and there.support >= ALL_AROUND:
         return there
-    found = search(inverse, Expected(None, pitch_of(proposal.basis)))
-    return found if there is None or (found is not None and found.quality > there.quality) else there
+    return _better(there, search(inverse, Expected(None, pitch_of(proposal.basis))))
+
+
+def _better(one: Checked | None, other: Checked | None) -> Checked | None:
+    return one if other is None or (one is not None and one.quality >= other.quality) else other
 
 
 def _fit(marks: "Marks") -> tuple[Fit | None, float]:
