@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from .. import __version__
 from ..db import models
-from ..db.connection import create_record, open_reader, open_writer, reading
+from ..db.connection import RecordOlder, create_record, open_reader, open_writer, reading
 from ..db.image_store import ImageStore
 from ..db.journal import Journal
 from ..db.lease import Lease, hold
@@ -118,7 +118,11 @@ def take_up(record: Path, settings: Settings) -> Iterator[tuple[Night, Lease]]:
 
 
 def _refuse_finished(record: Path) -> None:
-    engine = open_reader(record)
+    try:
+        engine = open_reader(record)
+    except RecordOlder:
+        open_writer(record).dispose()
+        engine = open_reader(record)
     try:
         with OrmSession(engine) as db:
             session = db.scalars(select(models.Session)).first()
