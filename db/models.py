@@ -258,8 +258,8 @@ class Hole(Base):
     visit_order: Mapped[int | None] = mapped_column(default=None)
     added_by: Mapped[str] = mapped_column(default="")
     shots: Mapped[list[Any] | None] = mapped_column(default=None)
-    """Where its shots go, pairs of µm from its middle, by number of the shot; fixed when it is chosen. None is one shot,
-    in the middle or set off by offset targeting."""
+    """Where its shots go, pairs of µm from its middle, by number of the shot; fixed when it is chosen. None is one
+    shot, in the middle or set off by offset targeting."""
 
 
 class Exposure(Base):

@@ -3,8 +3,8 @@
 A grid is judged by the share of its exposures that would be usable if it were collected. Several of one hole tell of
 the same ice and count as one; those of one square resemble each other, so n judged ones in a square count as
 n / (1 + (n - 1) ρ) independent ones (the design effect of cluster sampling; Kish, Survey Sampling, 1965), and the share
-has a Beta posterior over a flat prior. The verdict follows from how much of it lies above two shares. Grids stand in the
-order of verdict, then of expected share over median fit resolution: much and sharp first.
+has a Beta posterior over a flat prior. The verdict follows from how much of it lies above two shares. Grids stand in
+the order of verdict, then of expected share over median fit resolution: much and sharp first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

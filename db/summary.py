@@ -127,8 +127,8 @@ class GridSummary:
     judged, usable
         Shots whose verdict says something of the grid, and how many of them are usable.
     by_square
-        (judged, usable) holes of every square with judged shots, in the order of the squares' numbers; a hole of several
-        shots is judged once, and usable by the share of them that are.
+        (judged, usable) holes of every square with judged shots, in the order of the squares' numbers; a hole of
+        several shots is judged once, and usable by the share of them that are.
     flags
         How often each short word of blame was said of a judged shot.
     best_fit_a, median_fit_a, median_ice_nm

@@ -27,7 +27,7 @@ from ..hardware.protocols import Installation, Microscope
 from ..protocols.cassette import Cassette
 from ..protocols.errors import BadInput, EpicycleError
 from ..protocols.screening import ScreeningProtocol
-from . import guarding, plugins
+from . import guarding, plugins, shots
 from .analyst import Analyst
 from .column import Column, Reread
 from .flow import Phase, RunStatus
@@ -294,6 +294,7 @@ def _note_capabilities(night: Night) -> None:
                 f"presets.{level} asks for {preset.rows_px} × {preset.cols_px} pixels at binning {preset.binning}, "
                 f"this microscope's camera has {can.camera_rows_px} × {can.camera_cols_px}; bin less or take fewer"
             )
+    shots.demand_room(night)
     presets = {level: preset.model_dump(mode="json") for level, preset in night.column.presets().items()}
     known: Mapping[str, Any] = {**night.me.microscope, "capabilities": asdict(can), "presets": presets}
     night.set(f"microscope {can.name} answers", "microscope_known", microscope=dict(known))

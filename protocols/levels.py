@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from .part import Part, PluginChoice, impossible
 from .preset import Level, Preset
 
-
 _OFFSET = r"-?[0-9]{1,2}(\.[0-9]{1,3})?,-?[0-9]{1,2}(\.[0-9]{1,3})?"
 PATTERN = rf"^(all|cross|[1-9][0-9]?x[1-9][0-9]?|{_OFFSET}( {_OFFSET}){{0,99}})$"
 """What `targeting.wishes.pattern_named` understands."""
@@ -263,8 +262,8 @@ class ExposurePlan(Part):
         default=None,
         min_length=1,
         max_length=20,
-        description="Where they go: as many pairs of stage x and y in µm from the hole's middle, along the axes as they "
-        "were at the grid's first load; null means on a ring.",
+        description="Where they go: as many pairs of stage x and y in µm from the hole's middle, along the axes as "
+        "they were at the grid's first load; null means on a ring.",
     )
 
     @model_validator(mode="after")
@@ -300,7 +299,7 @@ class ExposurePlan(Part):
         return self
 
     def with_shots(self, count: int | None) -> "ExposurePlan":
-        """Give the plan with another number of shots in each hole; a single one goes to the middle, None changes nothing."""
+        """Give the plan with another number of shots in each hole, a single one in the middle; None changes nothing."""
         if count is None or count == self.shots_per_hole:
             return self
         return self.model_copy(update={"shots_per_hole": count, "shot_offsets_um": None})

@@ -162,8 +162,8 @@ class ScreeningProtocol(Part):
             if (shots > 1 or exposure.shot_offsets_um is not None) and holes.offset_targeting:
                 raise impossible(
                     where,
-                    f"{'several shots' if shots > 1 else 'a place of its own for the shot'} in a hole cannot go together "
-                    f"with offset_targeting true in the pass {plan.name}: that sets off the one shot of each hole at "
+                    f"{'several shots' if shots > 1 else 'a place of its own for the shot'} in a hole cannot go "
+                    f"together with offset_targeting true in the pass {plan.name}: that sets off the one shot of each hole at "
                     "random; set offset_targeting to false, or take one shot in the middle",
                 )
             if shots > 1 and not holes.spare_neighbours:

@@ -54,8 +54,8 @@ def _as_given(given: Offsets, beam: Beam | None) -> Points:
     far = int(out.argmax())
     if out[far] + beam.radius_um > beam.hole_radius_um * (1 + _SPARE):
         raise BadInput(
-            f"The shot at {_told(offsets[far])} µm, with a beam of {beam.radius_um:g} µm radius, reaches beyond a hole of "
-            f"{beam.hole_radius_um:g} µm radius; move it in or take a smaller beam."
+            f"The shot at {_told(offsets[far])} µm, with a beam of {beam.radius_um:g} µm radius, reaches beyond a hole "
+            f"of {beam.hole_radius_um:g} µm radius; move it in or take a smaller beam."
         )
     gaps = np.linalg.norm(offsets[:, None] - offsets[None], axis=2) + np.diag(np.full(len(offsets), np.inf))
     one, other = sorted(np.unravel_index(int(gaps.argmin()), gaps.shape))

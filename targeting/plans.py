@@ -102,7 +102,9 @@ def plan_groups(
     good, barred = order[worth[order] > 0], order[worth[order] == 0]
     left_out = dict.fromkeys(barred.tolist(), "its value is 0")
     if wishes.beam is not None:
-        fits = spared(points[good], worth[good], wishes.beam, shots_in_hole(wishes.shots, wishes.beam, wishes.offsets_um))
+        fits = spared(
+            points[good], worth[good], wishes.beam, shots_in_hole(wishes.shots, wishes.beam, wishes.offsets_um)
+        )
         left_out |= dict.fromkeys(good[~fits].tolist(), "the beam on a better hole would reach it")
         good = good[fits]
     bad = points[barred] if wishes.bad_centres else np.zeros((0, 2))

@@ -189,7 +189,9 @@ class Wishes:
         if self.shots > 1 and self.beam is None:
             raise BadInput("Several shots in a hole need the radius of the beam and of the holes.")
         if self.offsets_um is not None and len(as_points(self.offsets_um, "The offsets of the shots")) != self.shots:
-            raise BadInput(f"{len(self.offsets_um)} offsets are given for {self.shots} shots in each hole; give one each.")
+            raise BadInput(
+                f"{len(self.offsets_um)} offsets are given for {self.shots} shots in each hole; give one each."
+            )
         if self.time_limit_s is not None and not self.time_limit_s >= 0:
             raise BadInput(f"The time limit of the grouping is {self.time_limit_s} s; give 0 or more.")
         if self.pattern is not None and len(as_points(self.pattern, "The pattern's offsets")) == 0:

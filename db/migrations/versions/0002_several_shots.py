@@ -1,4 +1,4 @@
-"""Several shots in a hole: an exposure is known by its hole and the number of its shot. Earlier exposures are shot 0."""
+"""Several shots in a hole: an exposure is known by its hole and its shot's number. Earlier exposures are shot 0."""
 
 import sqlalchemy as sa
 from alembic import op
