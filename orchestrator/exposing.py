@@ -142,7 +142,7 @@ def _intend(
     hole_x, hole_y = to_stage(grid, hole.stage_x_um, hole.stage_y_um)
     x_um, y_um = hole_x + group.correction_x_um + dx, hole_y + group.correction_y_um + dy
     target_um = group.target_defocus_um if group.target_defocus_um is not None else plan.exposure.defocus_min_um
-    offset_x, offset_y = turned_back(grid, dx, dy)
+    offset_x, offset_y = turned_back(grid, dx, dy) if hole.shots is None else hole.shots[shot]
     entry.db.add(
         models.Exposure(
             hole_id=hole.id,

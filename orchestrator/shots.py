@@ -84,7 +84,7 @@ def next_of(db: OrmSession, hole: models.Hole) -> int | None:
 
 
 def close(entry: Entry, hole: models.Hole, status: str, why: str) -> None:
-    """Take a hole off the list: exposed if any shot of it was, lost if one may have been, whatever the others came to."""
+    """Take a hole off the list: exposed if any shot of it was, lost if one may have been."""
     if hole.shots is not None:
         statuses = {row.status for row in of_hole(entry.db, hole)}
         status = "exposed" if "done" in statuses else "lost" if "lost" in statuses else status

@@ -163,8 +163,8 @@ class ScreeningProtocol(Part):
                 raise impossible(
                     where,
                     f"{'several shots' if shots > 1 else 'a place of its own for the shot'} in a hole cannot go "
-                    f"together with offset_targeting true in the pass {plan.name}: that sets off the one shot of each hole at "
-                    "random; set offset_targeting to false, or take one shot in the middle",
+                    f"together with offset_targeting true in the pass {plan.name}: that sets off the one shot of each "
+                    "hole at random; set offset_targeting to false, or take one shot in the middle",
                 )
             if shots > 1 and not holes.spare_neighbours:
                 raise impossible(
