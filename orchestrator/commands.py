@@ -145,7 +145,7 @@ def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
     ):
         raise Refused("a hole that is chosen or was exposed is there already")
     grid = entry.db.get_one(models.Grid, square.grid_id)
-    places = shots.places_in(night, grid, radius_um)
+    places = shots.places_in(night, radius_um if "radius_um" in command.args else shots.radius_of(grid, radius_um))
     group = group_to_join(night, entry.db, grid, square, (x_um, y_um))
     members = 0 if group is None else sum(h.group_id == group.id for h in near)
     if group is None:

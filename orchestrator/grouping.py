@@ -84,7 +84,7 @@ def _aims(
     no_room: dict[int, str] = {}
     for place, hole in enumerate(holes):
         try:
-            aims.append(shots.places_in(night, grid, hole.radius_um))
+            aims.append(shots.places_in(night, shots.radius_of(grid, hole.radius_um)))
         except BadInput as refusal:
             aims.append(None)
             no_room[place] = str(refusal)

@@ -48,7 +48,7 @@ def radius_of(grid: models.Grid, found_um: float) -> float:
     return found_um if film is None or film.hole_um is None else film.hole_um / 2
 
 
-def places_in(night: Night, grid: models.Grid, found_radius_um: float) -> list[list[float]] | None:
+def places_in(night: Night, radius_um: float) -> list[list[float]] | None:
     """Give where the shots of a hole go, µm from its middle in the record's frame; None for one that is not placed.
 
     Raises
@@ -59,7 +59,7 @@ def places_in(night: Night, grid: models.Grid, found_radius_um: float) -> list[l
     if not are_placed(night):
         return None
     plan = night.plan.exposure
-    beam = Beam(lit_radius_um(night), radius_of(grid, found_radius_um))
+    beam = Beam(lit_radius_um(night), radius_um)
     return [[float(x), float(y)] for x, y in shots_in_hole(plan.shots_per_hole, beam, plan.shot_offsets_um)]
 
 
