@@ -141,8 +141,8 @@ def test_several_shots_of_a_hole_are_one_hole_and_several_exposures(miniature, r
     before, hole = views.grids(reader)[0], views.holes_of(reader, square_id=1)[0]
     assert hole.usable is True
     again = (
-        "INSERT INTO exposure (hole_id, number, shot, status, reason, shift_x_um, shift_y_um, offset_x_um, offset_y_um, "
-        "target_defocus_um, analysis, flags, usable) "
+        "INSERT INTO exposure (hole_id, number, shot, status, reason, shift_x_um, shift_y_um, offset_x_um, "
+        "offset_y_um, target_defocus_um, analysis, flags, usable) "
         "VALUES (:hole, 900, :shot, 'done', '', 0, 0, 0.3, 0, -1.5, 'done', '[]', :usable)"
     )
     with engine.begin() as db:

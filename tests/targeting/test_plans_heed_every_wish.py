@@ -217,7 +217,7 @@ def test_shots_go_where_they_are_told_to_or_the_sentence_says_why_not() -> None:
     with pytest.raises(BadInput, match=r"0.1, 0 and -0.2, 0 µm would light each other"):
         shots_in_hole(2, beam, ((0.1, 0.0), (-0.2, 0.0)))
     plan = plan_groups(np.array([(0.0, 0.0), (2.5, 0.0)]), Wishes(radius_um=4, beam=beam, shots=3, offsets_um=told))
-    np.testing.assert_allclose(plan.aims_um[1], np.array(told) + (2.5, 0.0))
+    np.testing.assert_allclose(plan.aims_um[1], np.add(told, (2.5, 0.0)))
     with pytest.raises(BadInput, match="3 offsets are given for 2 shots"):
         Wishes(radius_um=4, beam=beam, shots=2, offsets_um=told)
 
