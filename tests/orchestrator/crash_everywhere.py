@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,10 @@ def soundness(folder: Path) -> dict[str, Any]:
     }
 
 
-def with_shots(count: int) -> ScreeningProtocol:
+def with_shots(count: int, options: Mapping[str, Any] | None = None) -> ScreeningProtocol:
     """Give the small night with several shots in each of its holes."""
     holes = {"per_square": 2, "policy": {"use": "first-come"}, "offset_targeting": False}
-    return protocol(holes=holes, exposure={"shots_per_hole": count})
+    return protocol(options, holes=holes, exposure={"shots_per_hole": count})
 
 
 def exposing_points(folder: Path, plan: ScreeningProtocol) -> list[int]:
