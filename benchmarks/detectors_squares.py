@@ -126,15 +126,26 @@ def _counted(scene: SquareScene) -> tuple[int, int, int]:
         outline = cv2.convexHull(np.array(mark.corners_px, np.float32))[:, 0]
         shown, part = cv2.intersectConvexConvex(outline, frame)
         if shown > 0:
-            truths.append((part[:, 0], shown >= 0.999 * cv2.contourArea(outline)))
+            truths.append((part[:, 0], shown >= 0.999 * cv2.contourArea(outline), mark.category == "small"))
     answer = search(scene.pixels)
     hulls = [] if isinstance(answer, str) else [region.hull.astype(np.float32) for region in answer.regions]
-    pairs = [[_overlap(hull, truth) for truth, _ in truths] for hull in hulls]
+    pairs = [[_match(hull, truth, small) for truth, _, small in truths] for hull in hulls]
     shares = np.array(pairs).reshape(len(hulls), len(truths))
-    whole = np.array([one for _, one in truths], bool)
+    whole = np.array([one for _, one, _ in truths], bool)
     seen = (shares > 0.4).any(axis=0) if len(hulls) else np.zeros(len(truths), bool)
     false = int((shares.max(axis=1, initial=0.0) <= 0.4).sum()) if len(hulls) else 0
     return int((seen & whole).sum()), int((~seen & whole).sum()), false
+
+
+def _match(hull: Points, truth: Points, small: bool) -> float:
+    """Tell how far an opening found and a true one are the same.
+
+    A small square is one whose ice lets light through in its middle alone: what is seen lies within its outline.
+    """
+    common, _ = cv2.intersectConvexConvex(hull, truth)
+    if small and common >= 0.9 * cv2.contourArea(hull) and common >= 0.04 * cv2.contourArea(truth):
+        return 1.0
+    return _overlap(hull, truth)
 
 
 def _atlas_row() -> Row:

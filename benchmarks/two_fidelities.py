@@ -1,6 +1,7 @@
 """Pixels and no pixels: one world, seen by detectors and drawn from error models fitted to them; do they agree?
 
-    python benchmarks/two_fidelities.py [--grids N] [--nights N] [--slots N] [--speed N] [--seed N] [--out FILE.json]
+    python benchmarks/two_fidelities.py [--grids N] [--nights N] [--slots N] [--draws N] [--speed N] [--seed N]
+        [--out FILE.json]
     python benchmarks/two_fidelities.py --seen FOLDER --folds 5
 
 Three parts. (1) The same grids are looked at both ways by the routine that the fit uses, on worlds that the fit has not
@@ -9,8 +10,9 @@ samples from one distribution exceed once in twenty times; answers of one pictur
 where an answer has many of a picture), errors of place, of defocus and of height. With --seen, the grids are those that
 `epicycle simulate fit` looked at and kept in this folder: they are dealt into folds, and each fold is looked at without
 pixels by models fitted to the others. (2) Whole nights with the same seeds both ways, through the real orchestrator
-into the real record: totals, and hours by step, with the interval in which the difference lies at 95 % when grids are
-drawn anew from those that were (a paired bootstrap: a grid is the same world both ways). (3) Pixel-free twelve-grid
+into the real record: totals, and hours by step. Without pixels each night is run with several draws of the same error
+models, and their mean is compared. The interval is that in which the difference lies at 95 % when grids are drawn anew
+from those that were (a paired bootstrap: a grid is the same world both ways). (3) Pixel-free twelve-grid
 nights, one after the other in one process, in a folder that lives in memory: CPU seconds a night, and nights an hour on
 two cores.
 
@@ -74,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--grids", type=int, default=6, help="grids looked at both ways")
     parser.add_argument("--nights", type=int, default=2, help="nights run both ways")
     parser.add_argument("--slots", type=int, default=12, help="grids of each night run both ways")
+    parser.add_argument("--draws", type=int, default=4, help="pixel-free nights to one with pixels, which are averaged")
     parser.add_argument("--speed", type=int, default=3, help="pixel-free nights that are timed")
     parser.add_argument("--seed", type=int, default=500_000, help="of the first grid and the first night")
     parser.add_argument("--seen", type=Path, help="folder of observations that a fit has kept")
@@ -89,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
         answers = compare_answers(options.grids, options.seed, options.work)
     result = {
         "answers": answers,
-        "nights": compare_nights(options.nights, options.seed, options.work, options.slots),
+        "nights": compare_nights(options.nights, options.seed, options.work, options.slots, options.draws),
         "speed": time_nights(options.speed, options.seed + 1000),
     }
     print(tables(result))
@@ -176,10 +179,10 @@ def _distance(first: Any, second: Any) -> float:
 # (2) nights
 
 
-def plan_for(fidelity: str) -> ScreeningProtocol:
+def plan_for(fidelity: str, draw: int = 0) -> ScreeningProtocol:
     """Give the protocol of the demonstration for a fidelity."""
     plan = read_protocol("screening-fast").model_dump(mode="json")
-    plan["microscope"] = {"use": "sim", "options": {"profile": PROFILE}}
+    plan["microscope"] = {"use": "sim", "options": {"profile": PROFILE, "draw": draw}}
     plan["analysis"]["mean_free_path_nm"] = 235.0
     made = ScreeningProtocol.model_validate(plan)
     return made if fidelity == "pixels" else without_pixels(made)
@@ -192,11 +195,11 @@ def cassette_of(slots: int) -> Cassette:
     return Cassette.model_validate({"slots": grids})
 
 
-def run_night(folder: Path, fidelity: str, seed: int, slots: int) -> dict[str, Any]:
+def run_night(folder: Path, fidelity: str, seed: int, slots: int, draw: int = 0) -> dict[str, Any]:
     """Run one night; gives its totals and the CPU seconds it took."""
     began = time.process_time()
     settings = Settings(inline=True, start=START)
-    with begin(folder, plan_for(fidelity), cassette_of(slots), seed=seed, settings=settings) as (night, _):
+    with begin(folder, plan_for(fidelity, draw), cassette_of(slots), seed=seed, settings=settings) as (night, _):
         screen(night)
     return {"cpu_s": time.process_time() - began, **totals_of(folder)}
 
@@ -277,19 +280,38 @@ def intervals(nights: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, li
     return found
 
 
-def compare_nights(count: int, seed: int, work: Path, slots: int) -> dict[str, Any]:
+def compare_nights(count: int, seed: int, work: Path, slots: int, draws: int) -> dict[str, Any]:
     """Run nights with the same seeds both ways."""
     nights: dict[str, list[dict[str, Any]]] = {fidelity: [] for fidelity in FIDELITIES}
     for n in range(count):
-        for fidelity in FIDELITIES:
-            path = work / f"night-{seed + n}-{slots}-{fidelity}.json"
-            if not path.exists() or fidelity == "pixel-free":
-                with tempfile.TemporaryDirectory() as folder:
-                    path.write_text(json.dumps(run_night(Path(folder) / "night", fidelity, seed + n, slots)))
-                print(f"night {seed + n}, {fidelity}", file=sys.stderr)
-            nights[fidelity].append(json.loads(path.read_text()))
+        path = work / f"night-{seed + n}-{slots}-pixels.json"
+        if not path.exists():
+            path.write_text(json.dumps(_night_in_passing("pixels", seed + n, slots)))
+        nights["pixels"].append(json.loads(path.read_text()))
+        drawn = [_night_in_passing("pixel-free", seed + n, slots, draw) for draw in range(draws)]
+        nights["pixel-free"].append(_mean_night(drawn))
     sums = {fidelity: _summed(nights[fidelity]) for fidelity in FIDELITIES}
-    return {"each": nights, "sums": sums, "intervals": intervals(nights)}
+    return {"draws": draws, "each": nights, "sums": sums, "intervals": intervals(nights)}
+
+
+def _night_in_passing(fidelity: str, seed: int, slots: int, draw: int = 0) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        night = run_night(Path(folder) / "night", fidelity, seed, slots, draw)
+    print(f"night {seed}, {fidelity}, draw {draw}: {night['exposures']} exposures", file=sys.stderr)
+    return night
+
+
+def _mean_night(nights: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Average nights of one world."""
+    kinds = sorted({kind for night in nights for kind in night["steps"]})
+    return {
+        **{name: float(np.mean([night[name] for night in nights])) for name in TOTALS},
+        "steps": {kind: float(np.mean([night["steps"].get(kind, 0.0) for night in nights])) for kind in kinds},
+        "grids": [
+            {name: float(np.mean([grid[name] for grid in grids])) for name in grids[0]}
+            for grids in zip(*(night["grids"] for night in nights), strict=True)
+        ],
+    }
 
 
 def _summed(nights: Sequence[Mapping[str, Any]]) -> dict[str, float]:

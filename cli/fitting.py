@@ -52,14 +52,14 @@ SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 DIGITS = 5
 
 ABOUT: Mapping[str, str] = {
-    "opening": "Squares found on an atlas, by class; covariate: light through the film against the grid's median.",
+    "opening": "Squares found on an atlas, by class, evenness and kind of grid; covariate: light against the median.",
     "cut opening": "Squares that the atlas's border cuts, by class; covariate: share of the square in the picture.",
     "centre": "Middle of the opening in a view of a square, by its film; covariate: µm from the view's middle.",
-    "square lattice": "Hole lattice on a view of a square, by film and square; covariate: its ice in nm. Off if wrong.",
-    "hole lattice": "Hole lattice on a view of holes, by film and the site in its middle; covariate: the square's ice.",
-    "square site": "What is said of a site on a view of a square, by its class and lattice; covariate: its ice in nm.",
-    "hole site": "What is said of a site on a view of holes, by its class and lattice; covariate: its ice in nm.",
-    "picture offset": "View of holes found in the picture of its square, as `hole lattice`.",
+    "square lattice": "Hole lattice on a view of a square, by film, square, what holes hold; covariate: its ice in nm.",
+    "hole lattice": "Hole lattice on a view of holes, by film, middle site, what holes hold; covariate: square's ice.",
+    "square site": "What is said of a site on a view of a square, by class, what it holds, lattice; covariate: ice.",
+    "hole site": "What is said of a site on a view of holes, by class, what it holds, lattice; covariate: ice.",
+    "picture offset": "View of holes found in the picture of its square, by film and middle site; covariate as there.",
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
     "height": "Eucentric height by tilting, by what lies there; covariate: ice there in nm.",
     "autofocus": "Defocus after an autofocus, by what lies in the field and lattice; covariate: ice there in nm.",

@@ -38,10 +38,12 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print only the ranking and the paths.")] = False,
     start: Annotated[datetime | None, typer.Option(help="Start of a simulated night, UTC.")] = None,
     fidelity: Annotated[str, typer.Option(help="Of the simulated microscope: pixels or pixel-free.")] = "pixels",
+    calibration: Annotated[Path | None, typer.Option(help="File of calibrations to aim by; without, as is.")] = None,
 ) -> None:
     """Screen a cassette of grids through the night, or go through the demonstration."""
     from ..orchestrator.opening import Settings, begin
     from ..protocols.reading import read_cassette, read_protocol
+    from ..targeting.calibration_file import read_calibrations
 
     if demo:
         plan, grids = _demonstration()
@@ -52,7 +54,8 @@ def run(
     plan = _seen_with(fidelity, _adjusted(plan, microscope, until))
     folder = out or Path("nights") / f"{'demo' if demo else plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
     began = SIMULATED_START if start is None else start.replace(tzinfo=start.tzinfo or UTC)
-    settings = Settings(start=began if plan.microscope.virtual_time else None)
+    known = None if calibration is None else (read_calibrations(calibration), str(calibration))
+    settings = Settings(start=began if plan.microscope.virtual_time else None, calibrations=known)
     with begin(folder, plan, grids, seed=seed, settings=settings) as (night, lease):
         _go(night, lease, settings, quiet=quiet)
 

@@ -99,7 +99,7 @@ class Bench:
         self.eyes = SIGHTED if self.instrument.eye is not None else PICTURED
         self.rng = np.random.default_rng(grid.seed)
         self.presets = self.scope.presets()
-        self.known: dict[tuple[int, int], conditions.Sites] = {}
+        self.known: conditions.Known = {}
         self._names = 0
         self.ready()
         self.openings = conditions.openings_of(self.instrument, self.world)

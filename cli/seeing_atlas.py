@@ -10,7 +10,7 @@ from ..detectors.records import FoundSquare
 from ..detectors.sighted import LEAST_SHARE, is_whole, share_in_view
 from ..hardware.records import Image, StagePosition
 from ..hardware.simulator.pictures.view import View
-from ..hardware.simulator.pixel_free.error_models import CATEGORIES
+from ..hardware.simulator.pixel_free.error_models import CATEGORIES, PARTICULAR
 from ..imaging.sighted import frame_sighted
 from ..orchestrator import worker
 from ..orchestrator.shooting import look_at
@@ -103,7 +103,7 @@ def _openings(
             seen.add("opening", bench.grid.name, of, float(bench.openings.relative_light[n]), answer)
         else:
             short = None if match is None else [found[match].score, _category(found[match])]
-            seen.add("cut opening", bench.grid.name, of, share, short)
+            seen.add("cut opening", bench.grid.name, of.partition(PARTICULAR)[0], share, short)
     seen.false["opening"] = seen.false.get("opening", 0) + len(found) - len(taken)
 
 

@@ -54,7 +54,7 @@ def some_squares(bench: Bench, seed: int) -> list[tuple[int, int]]:
     rng.shuffle(near)
     classes: dict[str, list[int]] = {}
     for n in near.tolist():
-        classes.setdefault(openings.of[n], []).append(n)
+        classes.setdefault(openings.of[n].partition(PARTICULAR)[0], []).append(n)
     # Half as a night meets them, half one of each class in turn.
     chosen = near[: (SQUARES + 1) // 2].tolist()
     rounds = [of for of in sorted(classes) if of != "rim"]
@@ -82,7 +82,7 @@ def see_square(bench: Bench, seen: Observations, name: str, i: int, j: int) -> N
     of, ice_nm = conditions.film_at(world, float(middle[0]), float(middle[1]))
     _centre(bench, seen, name, look, view, of, middle)
     found = _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
-    for number, at_um in enumerate(_aims(bench, view, found, conditions.sites_of(world, i, j))):
+    for number, at_um in enumerate(_aims(bench, view, found, conditions.sites_of(bench.instrument, world, i, j))):
         _view(bench, seen, f"{name}-{number}", _Square(look, view), at_um, both=number == 0)
 
 
@@ -136,7 +136,7 @@ def _focus_places(bench: Bench) -> list[tuple[float, float]]:
     world, now = bench.world, bench.clock.now()
     middle = bench.instrument.to_grid(bench.instrument.looked_at(now))
     index = world.square_at(middle[:1], middle[1:])
-    sites = conditions.sites_of(world, int(index[0][0]), int(index[1][0]))
+    sites = conditions.sites_of(bench.instrument, world, int(index[0][0]), int(index[1][0]))
     holes = np.stack([sites.x_um, sites.y_um], axis=-1) - middle
     holes = holes[np.linalg.norm(holes, axis=1) < NEAR_UM]
     nearest = holes[np.linalg.norm(holes, axis=1).argmin()] if len(holes) else np.zeros(2)
@@ -196,7 +196,10 @@ def _sites(
     film = HOLE_TYPES[bench.grid.hole_type]
     options = {"hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
     found = worker.find_holes(bench.eyes.holes, options if bench.eyes is PICTURED else {}, look)
-    true = conditions.sites_in(bench.world, view, bench.known)
+    true = conditions.sites_in(bench.instrument, bench.world, view, bench.known)
+    middle = view.places_of(middle_of(view))
+    within = conditions.holes_at(bench.instrument, bench.world, bench.known, float(middle[0]), float(middle[1]))
+    of = conditions.path_of(of, within)
     if not found.holes or found.lattice is None:
         seen.add(f"{level} lattice", name, of, ice_nm, None)
         return found
@@ -249,7 +252,7 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
     look = look_at(got)
     middle = view.places_of(middle_of(view))
     of, ice_nm = conditions.film_at(bench.world, float(middle[0]), float(middle[1]))
-    sites = conditions.sites_in(bench.world, view, bench.known)
+    sites = conditions.sites_in(bench.instrument, bench.world, view, bench.known)
     of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, middle_of(view)))
     _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
     _offset(bench, seen, name, square, look, view, of, ice_nm)

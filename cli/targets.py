@@ -231,6 +231,7 @@ def _show(plan: "Plan", route: tuple[int, ...], seconds: float) -> None:
             console.print(f"and {len(route) - _MOST_ROWS} more groups; --json, --csv and --plot have all of them")
     grouped = sum(len(group.members) for group in plan.groups)
     proven = "proven the fewest" if plan.exact else f"never fewer than {plan.lower_bound}"
+    proven += " for these holes" if plan.left_out else ""
     console.print(f"{len(plan.groups)} groups ({proven}) of {grouped} holes: {100 * plan.coverage:.1f} % coverage")
     console.print(
         f"{len(route)} stage moves, {seconds:.0f} s of moving; about {plan.good_per_hour:.1f} good exposures/h"

@@ -2,9 +2,10 @@
 
 Bars and film differ as much as film and holes may, so brightness alone does not tell them apart. Two things do: a bar
 passes few electrons and is therefore quiet, and the bright side of it is one large area rather than many holes.
+Openings beside each other may differ much in ice: each is brought to its own level.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +18,11 @@ _LARGEST_SIDE = 1536
 _LOOK_PX = 512
 _QUIET = 0.6
 _LARGE_PART = 0.08
+_OPAQUE = 0.55
+_DIM_PART, _DIM_STEP, _DIM_NOISE = 0.02, 4.0, 1.1
+_OWN_PART = 0.01
+_SAME_LEVEL, _SAME_SPREAD = 0.5, 1.5
+_SOFT = 0.015
 _TEAR_PART = 0.015
 _TEAR_RATIO = 15.0
 _MOST_TORN = 0.75
@@ -39,18 +45,33 @@ class View:
         Where film, holes included, is seen, not bars.
     step
         Pixels of the image per pixel of `pixels`, along rows and columns alike.
-    level, spread
-        Median and robust standard deviation of the film in the image's unit.
+    levels, spreads
+        (n,) medians and robust standard deviations of film in the image's unit, for each opening that has its own.
     has_bars
         True when grid bars were seen.
+    own
+        Index of the opening whose level and spread each pixel has, shape (rows, cols); None where all have the first.
     """
 
     pixels: NDArray[np.float32]
     film: Mask
     step: float
-    level: float
-    spread: float
+    levels: NDArray[np.float64]
+    spreads: NDArray[np.float64]
     has_bars: bool
+    own: NDArray[np.uint8] | None = None
+
+    def inverse(self) -> "View":
+        """Give the view with what is dark bright; its counts stay those of the image."""
+        return replace(self, pixels=-self.pixels, spreads=-self.spreads)
+
+    def counts(self, row: float, col: float, value: float) -> float:
+        """Bring a value of `pixels` seen at a place to the image's unit."""
+        index = 0
+        if self.own is not None:
+            at = np.clip(np.rint([row, col]).astype(int), 0, np.array(self.own.shape) - 1)
+            index = int(self.own[at[0], at[1]])
+        return float(self.levels[index] + self.spreads[index] * value)
 
 
 def _is_flat(values: NDArray[np.float32], height: float) -> bool:
@@ -92,14 +113,48 @@ def view_of(pixels: NDArray[np.float32], without_tears: bool = False) -> View | 
     inside = small[film]
     if inside.size < 256:
         return None
-    level = float(np.median(inside))
-    spread = float(np.percentile(np.abs(inside - level), 68.3))
-    if spread <= 0:
-        spread = float(inside.std())
+    level, spread = _scale(inside)
     if not spread > 1e-9 * abs(level):
         return None
-    scaled = ((small - level) / spread).astype(np.float32)
-    return View(np.clip(scaled, -_CLIP, _CLIP), film, float(step), level, spread, has_bars)
+    own = _openings(small, film, level, spread) if has_bars else None
+    if own is None:
+        levels, spreads = np.array([level]), np.array([spread])
+        scaled = (small - level) / spread
+    else:
+        both = np.array([_scale(small[film & (own == index)]) for index in range(int(own.max()) + 1)])
+        levels, spreads = both[:, 0], np.maximum(both[:, 1], 1e-9 * np.abs(level))
+        scaled = (small - levels[own]) / spreads[own]
+    return View(np.clip(scaled, -_CLIP, _CLIP).astype(np.float32), film, float(step), levels, spreads, has_bars, own)
+
+
+def _scale(inside: NDArray[np.float32]) -> tuple[float, float]:
+    """Median and robust standard deviation."""
+    level = float(np.median(inside))
+    spread = float(np.percentile(np.abs(inside - level), 68.3))
+    return level, spread if spread > 0 else float(inside.std())
+
+
+def _openings(small: NDArray[np.float32], film: Mask, level: float, spread: float) -> NDArray[np.uint8] | None:
+    """Tell which opening each pixel is nearest to; None where all are of much the same level and spread."""
+    count, found, stats, _ = cv2.connectedComponentsWithStats(film.astype(np.uint8), connectivity=4)
+    kept = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] > _OWN_PART * film.size][:255]
+    if len(kept) < 2:
+        return None
+    labels = np.asarray(found)
+    scales = np.array([_scale(small[labels == i]) for i in kept])
+    alike = (np.abs(scales[:, 0] - level) < _SAME_LEVEL * spread) & (
+        np.abs(np.log(np.maximum(scales[:, 1], 1e-9 * spread) / spread)) < np.log(_SAME_SPREAD)
+    )
+    if alike.all():
+        return None
+    number = np.zeros(count, np.uint8)
+    number[kept] = np.arange(len(kept))
+    away = np.asarray(~np.isin(labels, kept), np.uint8)
+    _, nearest = cv2.distanceTransformWithLabels(away, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_CCOMP)
+    # The transform numbers the openings anew; one pixel of each tells which is which.
+    renumbered = np.zeros(int(nearest.max()) + 1, np.uint8)
+    renumbered[nearest[away == 0]] = number[labels[away == 0]]
+    return np.asarray(renumbered[nearest], np.uint8)
 
 
 def binned(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
@@ -116,7 +171,7 @@ def _film(small: NDArray[np.float32]) -> Mask:
     everywhere = np.ones(small.shape, np.bool_)
     step = max(1, min(small.shape) // _LOOK_PX)
     look = binned(small, step)
-    soft = smoothed(look, 0.015 * min(look.shape))
+    soft = smoothed(look, _SOFT * min(look.shape))
     levels = two_levels(soft)
     if levels is None:
         return everywhere
@@ -124,14 +179,43 @@ def _film(small: NDArray[np.float32]) -> Mask:
     count, found, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=4)
     labels, areas = np.asarray(found), stats[:, cv2.CC_STAT_AREA] / bright.size
     large = [i for i in range(1, count) if areas[i] > _LARGE_PART]
-    if not large or sum(areas[i] for i in large) < 0.6 * areas[1:].sum():
+    loud = np.abs(look - smoothed(look, 1.0))
+    noise_dark, noise_bright = float(np.median(loud[~bright])), float(np.median(loud[bright]))
+    if not large or noise_dark > _QUIET * noise_bright:
         return everywhere
-    loud = look - smoothed(look, 1.0)
-    noise_dark, noise_bright = float(np.median(np.abs(loud[~bright]))), float(np.median(np.abs(loud[bright])))
-    if noise_dark > _QUIET * noise_bright:
-        return everywhere
+    if sum(areas[i] for i in large) < 0.6 * areas[1:].sum():
+        # Openings that the picture's border cuts count as well, where what is between them passes next to nothing.
+        border = np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        counted = {*large, *(int(i) for i in border if i and areas[i] > 0.1 * _LARGE_PART)}
+        if noise_dark > _OPAQUE * noise_bright or sum(areas[i] for i in counted) < 0.6 * areas[1:].sum():
+            return everywhere
     seen = np.isin(labels, [i for i in range(1, count) if areas[i] > 0.1 * _LARGE_PART])
-    return _enlarged(seen, small.shape)
+    return _enlarged(seen | _dim(soft, loud, bright), small.shape)
+
+
+def _dim(soft: NDArray[np.float32], loud: NDArray[np.float32], bright: Mask) -> Mask:
+    """Answer where openings are that much ice makes darker than the others, yet not as dark and quiet as bars."""
+    none = np.zeros(bright.shape, np.bool_)
+    reach = 2 * round(2.5 * _SOFT * min(bright.shape)) + 1
+    rest = cv2.dilate(bright.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) == 0
+    levels = two_levels(soft[rest]) if rest.sum() > _DIM_PART * rest.size else None
+    if levels is None:
+        return none
+    count, found, stats, _ = cv2.connectedComponentsWithStats(
+        (rest & (soft > levels.threshold)).astype(np.uint8), connectivity=4
+    )
+    labels, bars = np.asarray(found), rest & (soft <= levels.threshold)
+    if not bars.any():
+        return none
+    flat, noise = float(np.median(np.abs(soft[bars] - np.median(soft[bars])))), float(np.median(loud[bars]))
+    for i in range(1, count):
+        own = labels == i
+        step = float(np.median(soft[own])) - float(np.median(soft[bars]))
+        if stats[i, cv2.CC_STAT_AREA] > _DIM_PART * own.size and (
+            step > _DIM_STEP * 1.48 * flat and float(np.median(loud[own])) > _DIM_NOISE * noise
+        ):
+            none |= own
+    return none
 
 
 def _enlarged(mask: Mask, shape: tuple[int, ...]) -> Mask:

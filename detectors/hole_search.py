@@ -1,7 +1,8 @@
 """The search for the lattice of holes: lattices proposed at every radius, the most significant looked at closely.
 
 Bright discs of one radius propose lattices; the lattice whose sites are brightest against chance, counted in standard
-errors, is looked at first, and it must look like holes: round, with an edge, better than the places between.
+errors, is looked at first, and it must look like holes: round, with an edge, better than the places between. Where
+holes are darker than their film, the film between them is bright, recurs as they do, and has no round edge.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _MOST_LOOKED_AT = 100
 _LEAST_RADIUS = 2.0
 _FEW_SITES = 9
 _SNAPPED_RADIUS = 6.0
+_JUDGED = 0.4
+_ALL_AROUND = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Proposal:
 class Checked:
     """A proposal whose sites were looked at.
 
-    ``proposal`` is the refined one; ``quality`` ranks, ``confidence`` decides.
+    ``proposal`` is the refined one; ``quality`` ranks, ``confidence`` decides; ``support`` is the usual part of a
+    circumference with an edge.
     """
 
     proposal: Proposal
@@ -60,6 +64,23 @@ class Checked:
     seen: Evidence
     confidence: float
     quality: float
+    support: float
+
+
+def either(view: View, expected: Expected) -> tuple[View, Checked | None]:
+    """Search for bright holes, and for dark ones where what is bright has no edge all around.
+
+    Returns
+    -------
+    view, best
+        The view in which the holes are brighter than their film, and the surest lattice of them.
+    """
+    best = search(view, expected)
+    if best is None or best.support >= _ALL_AROUND:
+        return view, best
+    inverse = view.inverse()
+    other = search(inverse, expected)
+    return (view, best) if other is None or other.quality <= best.quality else (inverse, other)
 
 
 def search(view: View, expected: Expected) -> Checked | None:
@@ -158,8 +179,9 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
         between = _thinned(between, _MOST_LOOKED_AT)
         moved = placed(view, scene, between, shape, pitch_of(better.basis))
         control = evidence(scene, moved, shape, pitch_of(better.basis))
-    sure, quality = _confidence(proposal.significance, shape, seen, control)
-    return Checked(better, places, shape, scene, seen, sure, quality)
+    support = _usual_support(seen)
+    sure, quality = _confidence(proposal.significance, shape, seen, control, support)
+    return Checked(better, places, shape, scene, seen, sure, quality, support)
 
 
 def _refined(
@@ -198,15 +220,21 @@ def _thinned(places: Points, most: int) -> Points:
     return places[np.sort(np.argsort(distance, kind="stable")[:most])]
 
 
-def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evidence | None) -> tuple[float, float]:
+def _usual_support(seen: Evidence) -> float:
+    judged = seen.visible > _JUDGED
+    return float(np.median(seen.support[judged])) if judged.any() else 0.0
+
+
+def _confidence(
+    significance: float, shape: Shape, seen: Evidence, control: Evidence | None, support: float
+) -> tuple[float, float]:
     """How sure it is that the sites are holes, 0..1, and how good they are in all, to rank lattices by.
 
     Far from chance, edges all around, cut rather than fading, and better than the places between them, which were
     searched the same way. The weights are set so that fields of noise, clouds, bars and blots of many sizes stay below
     a half and holes at the least contrast that still shows each of the four stay well above.
     """
-    judged = seen.visible > 0.4
-    support = float(np.median(seen.support[judged])) if judged.any() else 0.0
+    judged = seen.visible > _JUDGED
     better = 0.5 if control is None else _share_better(seen, control)
     # Fresnel fringes overshoot a little; noise that falls more than altogether is no edge.
     cut = float(np.clip(min(shape.sharpness, 2.4 - shape.sharpness), 0.0, 1.05))
@@ -226,7 +254,7 @@ def _confidence(significance: float, shape: Shape, seen: Evidence, control: Evid
 
 def _share_better(seen: Evidence, control: Evidence) -> float:
     """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known."""
-    sites, others = merit(seen)[seen.visible > 0.4], merit(control)[control.visible > 0.4]
+    sites, others = merit(seen)[seen.visible > _JUDGED], merit(control)[control.visible > _JUDGED]
     if sites.size == 0 or others.size == 0:
         return 0.5
     return float((sites[:, None] > others).mean())

@@ -16,7 +16,7 @@ from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from .evidence import Evidence, evidence, film_part, merit
 from .film import View, view_of
-from .hole_search import Checked, Expected, search
+from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .placing import placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
@@ -66,7 +66,7 @@ class LatticeHoles:
         if view is None:
             return _none(image, "the film is of one value: no holes can be told from it")
         with stage("lattice") as say:
-            best = self._best(view, image.pixel_size_a)
+            view, best = self._best(view, image.pixel_size_a)
             say("none" if best is None else _told(best, view.step))
         if best is None or best.confidence < _SURE:
             return _none(image, "no round bright areas recur on a lattice")
@@ -77,13 +77,13 @@ class LatticeHoles:
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
 
-    def _best(self, view: View, pixel_size_a: float | None) -> Checked | None:
+    def _best(self, view: View, pixel_size_a: float | None) -> tuple[View, Checked | None]:
         """Look with the expected sizes first; if nothing sure is there, with all."""
         expected = expected_in(view, pixel_size_a, self._options.hole_diameter_um, self._options.hole_pitch_um)
-        best = search(view, expected)
+        shown, best = either(view, expected)
         if expected != Expected(None, None) and (best is None or best.confidence < _SURE):
-            best = search(view, Expected(None, None))
-        return best
+            shown, best = either(view, Expected(None, None))
+        return shown, best
 
 
 def expected_in(view: View, pixel_size_a: float | None, diameter_um: float | None, pitch_um: float | None) -> Expected:
@@ -163,7 +163,7 @@ def _hole(
         "i": float(where[1][0]),
         "j": float(where[1][1]),
     }
-    mean = float(view.level + view.spread * seen.inside[index])
+    mean = view.counts(where[0][0], where[0][1], float(seen.inside[index]))
     return FoundHole(float(row), float(col), best.shape.radius * view.step, score, status, mean, features)
 
 

@@ -321,7 +321,8 @@ def _marked(view: View, marks: "Marks", index: int, confidence: float) -> FoundH
     cut = (place < radius).any() or (place > np.array(view.pixels.shape) - 1 - radius).any()
     return FoundHole(
         float(row), float(col), radius * view.step, float(marks.chance[index]) * confidence,
-        Site.PARTIAL if cut else Site.HOLE, view.level + view.spread * inside, {"marked": float(marks.chance[index])},
+        Site.PARTIAL if cut else Site.HOLE, view.counts(place[0], place[1], inside),
+        {"marked": float(marks.chance[index])},
     )  # fmt: skip
 
 

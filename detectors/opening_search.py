@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .dim_openings import dim_openings
 from .grey_scales import Clipped, Plain, Rooted, Scale
 from .lattice import Fit
 from .mesh import mesh_of, parted, told, usual_openings
@@ -148,7 +149,11 @@ def _looked(working: Working, margin: Mask, scale: Scale) -> Openings | str:
         say(reason or f"{len(regions)}, looked at 1:{working.step}, grid at {angle:.1f}°")
     if not regions:
         return reason
-    return _on_mesh(Openings(working, margin, scale.back(levels), tuple(regions), angle))
+    found = _on_mesh(Openings(working, margin, scale.back(levels), tuple(regions), angle))
+    with stage("dim openings") as say:
+        more = dim_openings(calm, found.regions, levels, margin, found.side, found.fit)
+        say(f"{len(more)} more")
+    return replace(found, regions=(*found.regions, *more))
 
 
 def _film_between(found: Openings) -> float | None:

@@ -68,8 +68,12 @@ class Turned:
 
     @classmethod
     def of(cls, pixels: NDArray[np.float32], angle_deg: float) -> "Turned":
-        """Turn by an angle, from rows to columns; the canvas grows, and is 0 where there was no image."""
-        turned = np.asarray(ndimage.rotate(pixels.astype(np.float64), angle_deg), np.float64)
+        """Turn by an angle, from rows to columns; the canvas grows, and is 0 where there was no image.
+
+        The published program turns an image of whole numbers into one of whole numbers.
+        """
+        kind = np.int32 if bool((pixels == np.rint(pixels)).all()) else np.float64
+        turned = np.asarray(ndimage.rotate(pixels.astype(np.float64), angle_deg, output=kind), np.float64)
         angle = np.deg2rad(angle_deg)
         matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         offset = np.array(turned.shape) // 2 - np.array(pixels.shape) // 2 @ matrix

@@ -186,12 +186,14 @@ def scores(network: SquareScorer | HoleScorer, crops: Sequence[NDArray[np.float3
     # Normalising by the batch also moves the learnt statistics; they are put back, so that no call changes the next.
     kept = {name: value.clone() for name, value in network.state_dict().items()} if together else None
     part = len(crops) if together else _TOGETHER
+    # With channels last, the statistics of a large batch are summed in single precision, and are wrong by a per mille.
+    order = torch.contiguous_format if together else torch.channels_last
     answers: list[float] = []
     try:
         with torch.inference_mode():
             for start in range(0, len(crops), part):
                 batch = torch.from_numpy(np.stack(crops[start : start + part])[:, None])
-                answers += torch.sigmoid(network(batch.to(memory_format=torch.channels_last))).tolist()
+                answers += torch.sigmoid(network(batch.contiguous(memory_format=order))).tolist()
     finally:
         if kept is not None:
             network.load_state_dict(kept)

@@ -102,7 +102,7 @@ def _site(view: View, row: float, col: float, radius: float, brightness: float, 
         radius_px=radius * view.step,
         score=0.0 if covered else 1.0,
         status=Site.COVERED if covered else Site.HOLE,
-        mean=view.level + brightness * view.spread,
+        mean=view.counts(row, col, brightness),
     )
 
 

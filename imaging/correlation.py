@@ -105,6 +105,7 @@ def find_lag(
     least_overlap: float,
     prior_px: float | None = None,
     masks: tuple[Pixels, Pixels] | None = None,
+    between_pixels: bool = False,
 ) -> Lag:
     """Find the lag at which band-passed ``moving`` fits band-passed ``fixed``.
 
@@ -122,6 +123,9 @@ def find_lag(
         Standard deviation of the lag about ``expected``, when known beforehand.
     masks
         Weights of the two pictures where not all of their pixels hold data.
+    between_pixels
+        Whether lags are judged by the height of their peak between the pixels: pictures that agree nearly everywhere
+        do so much better there than half a pixel beside it that otherwise another lag may win.
 
     Returns
     -------
@@ -132,7 +136,8 @@ def find_lag(
     near = None if found is None else _near(found, expected, reach)
     if near is None:
         return NOWHERE
-    score, samples, lags = near
+    on_pixels, samples, lags = near
+    score = _lifted(on_pixels) if between_pixels else on_pixels
     rows, cols = lags[0] - expected[0], lags[1] - expected[1]
     allowed = samples.pixels >= least_overlap
     if not allowed.any():
@@ -146,7 +151,7 @@ def find_lag(
     if score[peak] <= 0:
         return NOWHERE
     confidence, rival = _confidence(rank, float(score[peak]), (peak[0], peak[1]), samples, int(allowed.sum()))
-    offset, covariance = _refined(score, likelihood, (peak[0], peak[1]), samples)
+    offset, covariance = _refined(on_pixels, likelihood, (peak[0], peak[1]), samples)
     return Lag(
         float(lags[0][peak[0]] + offset[0]),
         float(lags[1][peak[1]] + offset[1]),
@@ -264,6 +269,19 @@ def _half_width(auto: Pixels) -> int:
     """Radius in px at which an autocorrelation first falls under one half, the wider of the two axes, at least 2."""
     lines = (auto[: auto.shape[0] // 2, 0], auto[0, : auto.shape[1] // 2])
     return max(2, *(int(np.argmax(line < 0.5 * line[0])) for line in lines))
+
+
+def _lifted(score: Pixels) -> Pixels:
+    """Give every peak the height of the parabolas through its neighbours along both axes."""
+    peaks, lift = np.ones(score.shape, bool), np.zeros_like(score)
+    for axis in (0, 1):
+        before, after = np.roll(score, 1, axis), np.roll(score, -1, axis)
+        bend, slope = 2 * score - before - after, (after - before) / 2
+        peaks &= (score >= before) & (score >= after) & (bend > 0)
+        lift += slope**2 / (2 * np.maximum(bend, np.float32(1e-6)))
+    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
+        peaks[edge] = False  # their neighbours are those of the other side
+    return np.asarray(np.clip(np.where(peaks, score + lift, score), -0.999, 0.999), np.float32)
 
 
 def _likelihood(score: Pixels, samples: _Samples, expected_overlap: float) -> Pixels:

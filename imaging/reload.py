@@ -17,8 +17,17 @@ from ..protocols.errors import BadInput
 from .correlation import Floats, Lag, band_pass, find_lag
 from .records import Reregistration
 
-COARSE_UM = 4.0
-"""Pixel of the whole-atlas search."""
+BARS_UM = 4.0
+"""Pixel at which the angle of the bars is measured."""
+
+SEARCH_UM, SEARCH_BAND_UM = 2.5, (4.0, 120.0)
+"""Pixel of the whole-atlas search, and its band: from bar edges to the brightness of whole squares.
+
+The pixel is well below the finest detail, so that parabolas tell how well a place fits that falls between two pixels.
+"""
+
+ROUND_UM, ROUND_BAND_UM = 8.0, (12.0, 240.0)
+"""The same where all rotations are tried."""
 
 FINE_UM = 1.0
 """Pixel of the patches, never finer than the atlas."""
@@ -60,6 +69,9 @@ FLAT_PX = 31
 
 LEAST_PATCHES = 5
 """Patches that must agree."""
+
+ALL_ROUND = 6
+"""Rotations looked at more closely where the bars tell none: a hexagonal mesh looks alike in so many."""
 
 BAR_COHERENCE = 0.04
 """Share of the gradients that must agree on one angle, four-fold, for the bars to give the candidates."""
@@ -134,17 +146,17 @@ def _degrees(angle_rad: float) -> float:
 
 
 def _search(first: Image, now: Image) -> tuple[_Pose | None, float]:
-    """Find the best rotation and translation at coarse pixels and how far they stand out, 0..1."""
-    fixed, moving = _chart(now, COARSE_UM), _chart(first, COARSE_UM)
-    passed = _passed(fixed)
-    if not (passed.any() and _passed(moving).any()):
+    """Find the best rotation and translation over the whole atlas and how far they stand out, 0..1."""
+    fixed, moving = _chart(now, SEARCH_UM), _chart(first, SEARCH_UM)
+    passed = _passed(fixed, SEARCH_BAND_UM)
+    if not (passed.any() and _passed(moving, SEARCH_BAND_UM).any()):
         return None, 0.0
-    before, after = _bars(moving), _bars(fixed)
+    before, after = _bars(_chart(first, BARS_UM)), _bars(_chart(now, BARS_UM))
     if before is None or after is None:
         angles = _all_round(first, now)
     else:
         angles = [after - before + quarter * math.pi / 2 for quarter in range(4)]
-    found = [(angle, *_correlate(fixed, passed, moving, angle)) for angle in angles]
+    found = [(angle, *_correlate(fixed, passed, moving, angle, SEARCH_BAND_UM)) for angle in angles]
     found.sort(key=lambda entry: -entry[2].evidence)
     if not found or found[0][2].evidence <= 0:
         return None, 0.0
@@ -152,7 +164,7 @@ def _search(first: Image, now: Image) -> tuple[_Pose | None, float]:
     rivals = [lag.rival, *(other.evidence for at, _, other in found[1:] if abs(_degrees(at - angle)) > 5)]
     for step in (math.radians(1.2), math.radians(0.6), math.radians(0.3)):
         for trial in (angle - step, angle + step):
-            trial_pose, trial_lag = _correlate(fixed, passed, moving, trial)
+            trial_pose, trial_lag = _correlate(fixed, passed, moving, trial, SEARCH_BAND_UM)
             if trial_lag.evidence > lag.evidence:
                 pose, lag = trial_pose, trial_lag
         angle = pose.angle_rad
@@ -209,9 +221,9 @@ def _averaged(pixels: Pixels, factor: int) -> tuple[Pixels, Pixels]:
     return np.asarray(small, np.float32), np.asarray(covered > 0.7, np.float32)
 
 
-def _passed(chart: _Chart) -> Pixels:
-    """Band-pass for the whole-atlas search: from bar edges to the brightness of whole squares."""
-    return band_pass(chart.pixels, 1.0, 30.0, chart.mask)
+def _passed(chart: _Chart, band_um: tuple[float, float]) -> Pixels:
+    """Keep detail between two lengths."""
+    return band_pass(chart.pixels, band_um[0] / chart.step_um, band_um[1] / chart.step_um, chart.mask)
 
 
 def _bars(chart: _Chart) -> float | None:
@@ -230,31 +242,41 @@ def _bars(chart: _Chart) -> float | None:
 
 
 def _all_round(first: Image, now: Image) -> list[float]:
-    """Rotations in radians that fit best at very coarse pixels, for atlases whose bars tell no angle."""
-    fixed, moving = _chart(now, 2 * COARSE_UM), _chart(first, 2 * COARSE_UM)
-    passed = _passed(fixed)
-    tried = sorted(
-        ((_correlate(fixed, passed, moving, math.radians(at))[1].evidence, at) for at in range(-180, 180, 3)),
-        reverse=True,
-    )
-    apart: list[int] = []
-    for _, at in tried:
-        if all(abs((at - other + 180) % 360 - 180) > 6 for other in apart):
-            apart.append(at)
-    return [math.radians(at) for at in apart[:4]]
+    """Rotations in radians that fit best at very coarse pixels, for atlases whose bars tell no angle.
+
+    Each is made as exact as these pixels allow before they are compared: a degree beside the right one a large atlas
+    fits no better than in one of the other positions of its mesh.
+    """
+    fixed, moving = _chart(now, ROUND_UM), _chart(first, ROUND_UM)
+    passed = _passed(fixed, ROUND_BAND_UM)
+
+    def fit(at_deg: float) -> float:
+        return _correlate(fixed, passed, moving, math.radians(at_deg), ROUND_BAND_UM)[1].evidence
+
+    tried = sorted(((fit(at), float(at)) for at in range(-180, 180, 3)), reverse=True)
+    apart: list[tuple[float, float]] = []
+    for evidence, at in tried:
+        if len(apart) < ALL_ROUND and all(abs((at - other + 180) % 360 - 180) > 6 for _, other in apart):
+            apart.append((evidence, at))
+    for step in (1.5, 0.75):
+        apart = [max((evidence, at), *((fit(at + way), at + way) for way in (-step, step))) for evidence, at in apart]
+    return [math.radians(at) for _, at in apart]
 
 
-def _correlate(fixed: _Chart, passed: Pixels, moving: _Chart, angle_rad: float) -> tuple[_Pose, Lag]:
+def _correlate(
+    fixed: _Chart, passed: Pixels, moving: _Chart, angle_rad: float, band_um: tuple[float, float]
+) -> tuple[_Pose, Lag]:
     """Turn the first atlas about its middle and find where it lies on the present one."""
     middle = moving.origin_um + (np.array(moving.pixels.shape) - 1) / 2 * moving.step_um
     turned = _turned(moving, angle_rad)
     lag = find_lag(
         passed,
-        _passed(turned),
+        _passed(turned, band_um),
         expected=tuple((turned.origin_um - fixed.origin_um) / fixed.step_um),
         reach=(REACH_UM / fixed.step_um, REACH_UM / fixed.step_um),
         least_overlap=0.3 * float(min(fixed.mask.sum(), turned.mask.sum())),
         masks=(fixed.mask, turned.mask),
+        between_pixels=True,
     )
     # A point at stage s is drawn at (turn(s) - turned.origin) / step and found at that plus the lag.
     move = fixed.origin_um + np.array([lag.row_px, lag.col_px]) * fixed.step_um - turned.origin_um

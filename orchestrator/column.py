@@ -28,6 +28,7 @@ from ..hardware.records import (
     StagePosition,
 )
 from ..protocols.preset import Level, Preset
+from ..targeting.aiming import AS_IT_IS, Aiming
 
 T = TypeVar("T")
 
@@ -117,6 +118,9 @@ class Column:
         self.deadlines = deadlines or Deadlines()
         self.last_status: ScopeStatus | None = None
         """The last reading of health, for those who may not ask the microscope."""
+        self.aiming: Aiming = AS_IT_IS
+        """How shifts and the frames of images are corrected."""
+        self._level: Level | None = None
         self._slowest_s = 0.0
         self._seat = Seat()
         self._scope = self._ask(self._connect, self.deadlines.connect)
@@ -162,11 +166,13 @@ class Column:
 
     def use(self, preset: Preset) -> None:
         """Set the optics of one level."""
+        self._level = preset.level
         self._do("use", lambda scope: scope.use(preset), self.deadlines.optics)
 
     def shift_image(self, shift: ImageShift) -> None:
-        """Set the beam-image shift."""
-        self._do("shift_image", lambda scope: scope.shift_image(shift), self.deadlines.optics)
+        """Set the beam-image shift, given as what it shall do on the specimen."""
+        commanded = self.aiming.commanded(self._level, shift)
+        self._do("shift_image", lambda scope: scope.shift_image(commanded), self.deadlines.optics)
 
     def set_defocus(self, defocus_um: float) -> None:
         """Set the defocus."""
@@ -215,11 +221,12 @@ class Column:
             and all(math.isfinite(v) for row in acquired.image_to_stage for v in row)
         ):
             raise Garbage(f"image {name} came with counts or a position that are no numbers; it is not used")
-        return acquired
+        return self.aiming.placed(acquired)
 
     def stored(self, name: str) -> Acquired | None:
         """Answer what the camera has on disk under this name."""
-        return self._do("stored", lambda scope: scope.stored(name), self.deadlines.camera)
+        found = self._do("stored", lambda scope: scope.stored(name), self.deadlines.camera)
+        return None if found is None else self.aiming.placed(found)
 
     # Health
 

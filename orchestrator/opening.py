@@ -27,7 +27,9 @@ from ..hardware.protocols import Installation, Microscope
 from ..protocols.cassette import Cassette
 from ..protocols.errors import BadInput, EpicycleError
 from ..protocols.screening import ScreeningProtocol
-from . import guarding, plugins, shots
+from ..targeting.calibration import Calibrations
+from ..targeting.calibration_file import as_plain
+from . import calibrated, guarding, plugins, shots
 from .analyst import Analyst
 from .column import Column, Reread
 from .flow import Phase, RunStatus
@@ -46,12 +48,14 @@ class Settings:
     """How this process runs a night, none of it part of the record.
 
     ``point`` is called at every place where a crash is rehearsed by tests; ``inline`` runs analyses in this process.
+    ``calibrations`` are what a new night aims by, with the name of their file; the record keeps them from then on.
     """
 
     point: Callable[[str], None] = lambda _: None
     inline: bool = False
     start: datetime | None = None
     stop_asked: Flag = field(default_factory=Flag)
+    calibrations: tuple[Calibrations, str] | None = None
 
 
 def record_in(folder: Path) -> Path:
@@ -76,14 +80,16 @@ def begin(
         The folder cannot be used or holds a night; a plug-in or an option is unknown; the microscope does not answer.
     """
     _check_plugins(protocol)
+    clock = _clock(protocol, settings.start)
+    if settings.calibrations is not None:
+        calibrated.demanded(*settings.calibrations, clock.now())
     folder = _usable(folder)
     record = record_in(folder)
-    clock = _clock(protocol, settings.start)
     engine = open_writer(record) if record.exists() else create_record(record)
     try:
         with hold(engine, record, _beats(clock)) as lease:
             ImageStore(folder).sweep()
-            _enter_session(engine, protocol, cassette, seed, clock)
+            _enter_session(engine, protocol, cassette, seed, clock, settings.calibrations)
             with _opened(engine, folder, clock, settings) as night:
                 yield night, lease
     finally:
@@ -184,12 +190,22 @@ def _holds_night(record: Path) -> bool:
         engine.dispose()
 
 
-def _enter_session(engine: Engine, protocol: ScreeningProtocol, cassette: Cassette, seed: int, clock: Clock) -> None:
+def _enter_session(
+    engine: Engine,
+    protocol: ScreeningProtocol,
+    cassette: Cassette,
+    seed: int,
+    clock: Clock,
+    calibrations: tuple[Calibrations, str] | None,
+) -> None:
     """Write the session and its grids: the first words of the record."""
     now = clock.now()
     name = protocol.session.name or f"{protocol.name}-{now:%Y%m%d}"
     hours = protocol.time.per_night_h
     ends = [end for end in (_deadline(protocol, now), None if hours is None else now + timedelta(hours=hours)) if end]
+    microscope: dict[str, Any] = {"use": protocol.microscope.use, "options": dict(protocol.microscope.options)}
+    if calibrations is not None:
+        microscope[calibrated.KEPT] = as_plain(calibrations[0])
     journal = Journal(engine, 1, clock.now)
     with journal.write() as entry:
         entry.db.add(
@@ -198,7 +214,7 @@ def _enter_session(engine: Engine, protocol: ScreeningProtocol, cassette: Casset
                 name=name,
                 protocol=protocol.model_dump(mode="json"),
                 cassette=cassette.model_dump(mode="json"),
-                microscope={"use": protocol.microscope.use, "options": dict(protocol.microscope.options)},
+                microscope=microscope,
                 plugins=plugins.versions(),
                 code_version=__version__,
                 seed=seed,
@@ -222,6 +238,11 @@ def _enter_session(engine: Engine, protocol: ScreeningProtocol, cassette: Casset
                 )
             )
         entry.say("night_began", f"night {name} began", protocol=protocol.model_dump(mode="json"), seed=seed)
+        if calibrations is not None:
+            said, body = calibrated.described(calibrations[0])
+            entry.say(
+                "calibrations_used", f"aimed by {said}, of {calibrations[1]}", file=calibrations[1], calibrations=body
+            )
 
 
 def _deadline(protocol: ScreeningProtocol, now: datetime) -> datetime | None:
@@ -253,7 +274,9 @@ def _opened(engine: Engine, folder: Path, clock: Clock, settings: Settings) -> I
     night = Night(journal, column, clock, images, analyst, Plugged(), folder, me, settings.stop_asked)
     column.on_restart = lambda act, reread: _note_restart(night, act, reread)
     try:
+        new = "capabilities" not in night.me.microscope
         _note_capabilities(night)
+        calibrated.aim(night, new=new)
         yield night
     finally:
         analyst.close()

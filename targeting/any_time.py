@@ -45,14 +45,16 @@ def improving_plans(
     best: Plan | None = None
     for seconds in _shares(limit_s):
         plan = plan_groups(positions_um, replace(wishes, time_limit_s=seconds), values=values, heights_um=heights_um)
-        bound = plan.lower_bound if best is None else max(plan.lower_bound, best.lower_bound)
+        same = best is not None and plan.left_out.keys() == best.left_out.keys()
+        if best is not None and same:  # bounds are for the holes reached, and may be joined where these are the same
+            plan = _bounded(plan, best.lower_bound)
         if best is None or _rank(plan, wishes) > _rank(best, wishes):
-            best = replace(plan, lower_bound=bound, exact=bound == len(plan.groups))
+            best = plan
             yield best
-        elif bound > best.lower_bound:
-            best = replace(best, lower_bound=bound, exact=bound == len(best.groups))
+        elif same and plan.lower_bound > best.lower_bound:
+            best = _bounded(best, plan.lower_bound)
             yield best
-        if best.exact:
+        if best.exact and wishes.least_coverage == 1:
             return
 
 
@@ -64,6 +66,12 @@ def _shares(limit_s: float) -> Iterator[float]:
         share = left if left < share * (1 + _LONGER) else share
         yield share
         left, share = left - share, share * _LONGER
+
+
+def _bounded(plan: Plan, known: int) -> Plan:
+    """Give a plan with the better of its own lower bound and another one for the same holes."""
+    bound = max(plan.lower_bound, known)
+    return replace(plan, lower_bound=bound, exact=bound == len(plan.groups))
 
 
 def _rank(plan: Plan, wishes: Wishes) -> tuple[float, ...]:

@@ -3,8 +3,8 @@
 Offsets and lags are µm along the stage's axes.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -107,12 +107,16 @@ class Backlash:
 
 @dataclass(frozen=True, slots=True)
 class Calibrations:
-    """What is known of one microscope; nothing where nobody measured."""
+    """What is known of one microscope; nothing where nobody measured.
+
+    ``magnifications`` are those of the levels it was measured at, as the microscope shows them.
+    """
 
     microscope: str
     image_shift: ShiftCalibration | None = None
     offsets: tuple[PresetOffset, ...] = ()
     backlash: Backlash | None = None
+    magnifications: Mapping[Level, int] = field(default_factory=dict)
 
     def offset(self, coarse: Level, fine: Level) -> PresetOffset | None:
         """Give the offset between two levels, the latest measured."""
@@ -167,8 +171,8 @@ def usable(found: Calibrations, now: datetime) -> tuple[Calibrations, tuple[str,
     shift = _or_none(found.image_shift, check_shift, now, refused)
     offsets = [_or_none(one, check_offset, now, refused) for one in found.offsets]
     backlash = _or_none(found.backlash, check_backlash, now, refused)
-    kept = Calibrations(found.microscope, shift, tuple(one for one in offsets if one is not None), backlash)
-    return kept, tuple(refused)
+    kept = tuple(one for one in offsets if one is not None)
+    return Calibrations(found.microscope, shift, kept, backlash, found.magnifications), tuple(refused)
 
 
 def _or_none(

@@ -1,6 +1,7 @@
 """Calibrations as a file of JSON: written whole or not at all, read with a sentence for every mistake."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import AwareDatetime, Field
 
@@ -58,6 +59,9 @@ class CalibrationsPart(Part):
     image_shift: ShiftPart | None = Field(default=None, description="Image shift to specimen.")
     offsets: tuple[OffsetPart, ...] = Field(default=(), description="Offsets between levels.")
     backlash: BacklashPart | None = Field(default=None, description="The stage's backlash.")
+    magnifications: dict[Level, int] = Field(
+        default_factory=dict, description="Nominal magnification of each level, as it was measured at."
+    )
 
 
 def read_calibrations(file: str | Path) -> Calibrations:
@@ -80,6 +84,16 @@ def from_json(text: str) -> Calibrations:
     return _records(CalibrationsPart.model_validate_json(text))
 
 
+def as_plain(found: Calibrations) -> dict[str, Any]:
+    """Give calibrations as what JSON can hold, for a place within other JSON."""
+    return CalibrationsPart.model_validate(found, from_attributes=True).model_dump(mode="json")
+
+
+def from_plain(plain: dict[str, Any]) -> Calibrations:
+    """Take calibrations from what `as_plain` made."""
+    return _records(CalibrationsPart.model_validate(plain))
+
+
 def _records(part: CalibrationsPart) -> Calibrations:
     shift, backlash = part.image_shift, part.backlash
     return Calibrations(
@@ -87,4 +101,5 @@ def _records(part: CalibrationsPart) -> Calibrations:
         None if shift is None else ShiftCalibration(shift.matrix, shift.share, shift.quality.record()),
         tuple(PresetOffset(one.coarse, one.fine, one.x_um, one.y_um, one.quality.record()) for one in part.offsets),
         None if backlash is None else Backlash(backlash.upwards_um, backlash.downwards_um, backlash.quality.record()),
+        part.magnifications,
     )

@@ -22,7 +22,7 @@ from .prizes import Market, Taken, at_price, best_rate, covering_enough
 from .reach import Reached, dense, middle_of, reached
 from .records import Group
 from .tilt import on_specimen, seen, up_the_beam_um
-from .windows import Grouped, group_all
+from .windows import Grouped, fewest_for, group_all
 from .wishes import Wishes
 
 _SEED = 20240229
@@ -44,9 +44,10 @@ class Plan:
     coverage
         Share of the holes of a value above 0 that are in a group.
     lower_bound
-        No plan that reaches all the holes this one could reach has fewer groups; 0 where some were left out by price.
+        No plan that reaches all the holes which this one reaches has fewer groups. Where holes are left out because
+        they do not pay, a plan that reaches others may have fewer.
     exact
-        Whether the number of groups is proven the least.
+        Whether the number of groups is proven the least for these holes.
     good_per_hour
         Good exposures per hour, by the values and the time costs.
     score
@@ -188,7 +189,8 @@ def _paying(pairs: Reached, found: Grouped, values: NDArray[np.float64], wishes:
     )
     taken, price = best_rate(market) if by_rate else (at_price(market, 1.0, market.rounds), 1.0)
     places, groups = covering_enough(market, taken, price, wishes.least_coverage)
-    return Grouped(places, groups, 0, False)
+    bound = fewest_for(pairs, np.flatnonzero(groups >= 0), seconds)
+    return Grouped(places, groups, bound, bound == len(places))
 
 
 def _settled(

@@ -134,7 +134,7 @@ def _finished(
     complete = grouped.size == cover.rows.size
     if not complete:
         left = problem_of(reach[np.ix_(grouped, cover.candidates)]) if grouped.size else None
-        bound = _bound(left, seconds) if left is not None else 0
+        bound = bound_of(left, seconds) if left is not None else 0
     return Solved(centres, groups, bound, complete and bound == len(centres))
 
 
@@ -189,7 +189,8 @@ def _shortest(reach: Reach, problem: CoverProblem, cover: Indices, seconds: floa
     return min(shortened, key=lambda one: total_shift_um(reach, one, nearest_groups(reach, one)))
 
 
-def _bound(problem: CoverProblem, seconds: float) -> int:
+def bound_of(problem: CoverProblem, seconds: float) -> int:
+    """Give a number of candidates below which there is no cover; where there is little time, one quickly seen."""
     return int(np.ceil(least_possible(problem, quick=_hurried(len(problem.coverers), seconds)) - 1e-6))
 
 

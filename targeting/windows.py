@@ -15,7 +15,7 @@ from .assignment import NOT_GROUPED
 from .cover import Indices
 from .points import Points
 from .reach import Reached, dense
-from .solving import Solved, Table, fewest_together, problem_of, solve_together
+from .solving import Solved, Table, bound_of, fewest_together, problem_of, solve_together
 
 _ONE_TABLE = 1000
 _WINDOW = 400
@@ -54,6 +54,26 @@ def group_all(reached: Reached, where: Points, smallest: int, seconds: float, rn
         count += solved.centres.size
         bound, exact = bound + solved.bound, exact and solved.exact
     return Grouped(np.concatenate([np.zeros(0, dtype=np.intp), *centres]), groups, bound, exact)
+
+
+def fewest_for(reached: Reached, rows: Indices, seconds: float) -> int:
+    """Give a number of groups below which no plan reaches all of these rows; places may reach others besides.
+
+    Parameters
+    ----------
+    seconds
+        How long was searched; where it was little the bound is one that is quickly seen.
+    """
+    matrix = reached.by_row()
+    bound = 0
+    for own, _ in reached.parts():
+        asked = own[np.isin(own, rows)]
+        if asked.size > _ONE_TABLE:
+            bound += int(np.ceil(_shares(matrix, asked) - 1e-6))
+        elif asked.size:
+            table = dense(matrix, asked, np.unique(matrix[asked].indices))
+            bound += bound_of(problem_of(table), seconds * asked.size / rows.size)
+    return bound
 
 
 def _solved_parts(
@@ -103,12 +123,11 @@ def _windowed(
         groups[window[grouped]] = solved.groups[grouped] + len(centres)
         centres += solved.centres.tolist()
     chosen = np.array(centres, dtype=np.intp)
-    bound = 0.0 if (groups == NOT_GROUPED).any() else _shares(matrix, rows)
+    least = int(np.ceil(_shares(matrix, rows[groups != NOT_GROUPED]) - 1e-6))
     if smallest == 1:
         chosen = _mended(reached, matrix, rows, where, chosen, seconds * _SEAM_SHARE, rng)
         used, groups = np.unique(_nearest(matrix, rows, chosen), return_inverse=True)
         chosen = chosen[used]
-    least = int(np.ceil(bound - 1e-6))
     return Solved(chosen, groups, least, least == len(chosen))
 
 
@@ -190,5 +209,8 @@ def _nearest(matrix: csr_array, rows: Indices, chosen: Indices) -> Indices:
 
 def _shares(matrix: csr_array, rows: Indices) -> float:
     """Give a bound: every row is worth the share it has in its widest place (feasible in the dual program)."""
-    sizes = np.diff(csr_array(matrix.T.tocsr()).indptr)
-    return float(sum(1.0 / sizes[matrix.indices[matrix.indptr[r] : matrix.indptr[r + 1]]].max() for r in rows.tolist()))
+    asked = csr_array(matrix[rows])
+    sizes = np.bincount(asked.indices, minlength=matrix.shape[1])
+    return float(
+        sum(1.0 / sizes[places].max() for places in np.split(asked.indices, asked.indptr[1:-1]) if places.size)
+    )

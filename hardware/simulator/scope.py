@@ -56,6 +56,12 @@ class SimulatorOptions(Frozen):
         description="For pixel-free: a fit by the name of its profile, or a file; null: that of the profile, which "
         "must have one.",
     )
+    draw: int = Field(
+        default=0,
+        ge=0,
+        description="For pixel-free: which of the nights that the error models allow on the same world; the instrument "
+        "acts the same in all, what is found differs as chance has it.",
+    )
     fail_call: FailCall | None = Field(
         default=None, description="For tests: strikes the n-th hardware call of any kind."
     )
@@ -94,7 +100,7 @@ def connect(installation: Installation) -> "SimulatedMicroscope":
         profile, grids, installation.seed, installation.clock, memory, installation.images, state, memory.doses()
     )
     if options.fidelity == "pixel-free":
-        instrument.eye = PixelFree(load_error_models(options.error_models or fit_of(options.profile)))
+        instrument.eye = PixelFree(load_error_models(options.error_models or fit_of(options.profile)), options.draw)
     installation.images.mkdir(parents=True, exist_ok=True)
     faults = [*world.faults, *read_faults(options.faults), *drawn(installation.seed, options.faults_per_h)]
     memory.write_state(state)

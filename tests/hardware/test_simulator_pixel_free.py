@@ -64,6 +64,22 @@ def test_clock_doses_and_stage_are_those_of_the_pixel_version(bench: Benches) ->
     assert doses[0] == doses[1]
 
 
+def test_another_draw_finds_other_things_in_the_same_night(bench: Benches) -> None:
+    told, doses, seen = [], [], []
+    for draw in (0, 1, 0):
+        one = bench(folder=f"draw-{len(told)}", fidelity="pixel-free", draw=draw)
+        scope = one.connect()
+        told.append(_acts(scope))
+        doses.append((one.memory / "doses.jsonl").read_bytes())
+        seen.append(
+            [read_metadata(scope.stored(f"one-{level}").path)[SIGHTINGS] for level in ("square", "hole", "exposure")]
+        )
+    assert told[0] == told[1]
+    assert doses[0] == doses[1]
+    assert seen[0] == seen[2]
+    assert all(first != other for first, other in zip(seen[0], seen[1], strict=True))
+
+
 def test_faults_strike_alike(bench: Benches) -> None:
     faults = [
         {"kind": "camera-timeout", "at": {"call": "acquire", "number": 2}},

@@ -58,3 +58,27 @@ def test_the_least_coverage_is_kept_whatever_pays() -> None:
         shares.append(plan.coverage)
     assert shares == sorted(shares)
     assert shares[0] < 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=9, unique=True),
+    st.sampled_from([1, 2]),
+    st.sampled_from([0.0, 1.0]),
+)
+def test_the_bound_is_of_the_holes_that_are_taken(places: list[tuple[int, int]], minimum: int, least: float) -> None:
+    points = 2.0 * np.array(places, dtype=float)
+    wishes = Wishes(radius_um=2.1, objective="score", weight=8, minimum_size=minimum, least_coverage=least)
+    plan = plan_groups(points, wishes)
+    taken = set(range(len(points))) - set(plan.left_out)
+    reach = [{int(row) for row in rows} & taken for rows in lists(points, 2.1)]
+    sizes = range(len(points) + 1)
+    fewest = next(n for n in sizes if any(taken <= set().union(*some) for some in combinations(reach, n)))
+    assert min(len(taken), 1) <= plan.lower_bound <= fewest <= len(plan.groups)
+
+
+def test_what_is_left_out_does_not_take_the_proof_away() -> None:
+    """Four holes in a square, far from one alone that does not pay: one group reaches them, two would be too many."""
+    points = np.array([(0, 0), (2, 0), (0, 2), (2, 2), (90, 90)], dtype=float)
+    plan = plan_groups(points, Wishes(radius_um=3, objective="score", weight=25, least_coverage=0))
+    assert (set(plan.left_out), plan.lower_bound, plan.exact) == ({4}, 1, True)

@@ -35,12 +35,21 @@ SAMPLES = 5
 THIN_FILM_NM = 3.0
 """More support film than this counts as film."""
 
+UNEVEN = 0.3
+"""Relative spread of the light over the middle of an opening from which it counts as uneven."""
+
+FILLED_SHARE = 0.5
+"""A hole counts as filled when its ice leaves it less than this share of the contrast of an empty one."""
+
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
 """Exposures are told apart by the drift at their beginning: it blurs frames, and all of one visit alike."""
 
 UNIT_A = 4.0
 """Resolutions of spots that have no true one are told as multiples of this."""
+
+OPEN, FILLED = "open", "filled"
+"""Whether a hole is brighter than the film, as most are, or holds so much ice that it hardly is."""
 
 Ints = NDArray[np.int64]
 
@@ -62,7 +71,8 @@ class Openings:
     relative_light
         The same against the grid's median.
     of
-        Class: what became of it, or ``rim`` where the grid's rim cuts it.
+        Class: what became of it, or ``rim`` where the grid's rim cuts it; whether its light is even; and the kind of
+        grid, as finders judge an opening by what is usual around it.
     """
 
     i: Ints
@@ -93,6 +103,10 @@ class Sites:
     radius_um: Floats
     ice_nm: Floats
     of: tuple[str, ...]
+
+
+Known = dict[tuple[int, int], Sites]
+"""Sites of squares by the squares' indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +148,16 @@ def openings_of(instrument: Instrument, world: GridWorld) -> Openings:
     reach = (np.arange(SAMPLES) - (SAMPLES - 1) / 2) / SAMPLES
     px = x[near, None] + side[:, None] * np.repeat(reach, SAMPLES)
     py = y[near, None] + side[:, None] * np.tile(reach, SAMPLES)
-    light = _through(instrument, world, px, py).mean(axis=1)
+    through = _through(instrument, world, px, py)
+    light = through.mean(axis=1)
+    inner = through.reshape(-1, SAMPLES, SAMPLES)[:, 1:-1, 1:-1].reshape(len(near), -1)
+    uneven = inner.std(axis=1) > UNEVEN * inner.mean(axis=1)
     names = [SquareKind(int(kind)).name.lower() for kind in squares.kind.ravel()[near]]
     cut = np.asarray((np.hypot(px, py) > RIM_UM).any(axis=1))
-    of = tuple("rim" if beyond else name for name, beyond in zip(names, cut, strict=True))
+    of = tuple(
+        path_of("rim" if beyond else name, "uneven" if rough else "even", world.spec.kind)
+        for name, beyond, rough in zip(names, cut, uneven, strict=True)
+    )
     usual = float(np.median(light[~cut])) if (~cut).any() else 1.0
     return Openings(
         squares.i.ravel()[near], squares.j.ravel()[near], x[near], y[near], side, light, light / usual, of
@@ -168,8 +188,20 @@ def film_at(world: GridWorld, x_um: float, y_um: float) -> tuple[str, float]:
 
 
 def path_of(*names: str) -> str:
-    """Join classes from the general to the particular."""
-    return PARTICULAR.join(names)
+    """Join classes from the general to the particular; those that are empty are left out."""
+    return PARTICULAR.join(name for name in names if name)
+
+
+def holes_at(instrument: Instrument, world: GridWorld, known: Known, x_um: float, y_um: float) -> str:
+    """Say whether most holes of the square at a place are open or filled; empty where there are none."""
+    if world.film.hole_um == 0:
+        return ""
+    i, j = world.square_at(np.array([x_um]), np.array([y_um]))
+    every = known_sites(instrument, world, known, int(i[0]), int(j[0])).of
+    if not every:
+        return ""
+    filled = sum(FILLED in name.split(PARTICULAR) for name in every)
+    return FILLED if 2 * filled > len(every) else OPEN
 
 
 def _film_of(world: GridWorld, kind: int) -> str:
@@ -230,7 +262,14 @@ def squares_under(world: GridWorld, view: View) -> list[tuple[int, int]]:
     return found
 
 
-def sites_of(world: GridWorld, i: int, j: int) -> Sites:
+def known_sites(instrument: Instrument, world: GridWorld, known: Known, i: int, j: int) -> Sites:
+    """Give the sites of one square; ``known`` keeps squares that were looked at before."""
+    if (i, j) not in known:
+        known[i, j] = sites_of(instrument, world, i, j)
+    return known[i, j]
+
+
+def sites_of(instrument: Instrument, world: GridWorld, i: int, j: int) -> Sites:
     """Describe every site of one square, those that the bars cut included."""
     half = world.bars.mesh.opening_um * 0.75
     corners = world.centre_of(i, j) + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
@@ -244,11 +283,21 @@ def sites_of(world: GridWorld, i: int, j: int) -> Sites:
     known = {(hole.a, hole.b): hole.resolution_a for hole in truth.square_of(world, i, j).holes}
     a, b = holes.a[shown], holes.b[shown]
     empty_square = int(world.square(i, j).kind[0]) == SquareKind.EMPTY
+    filled = _filled(instrument, world, holes.x_um[shown], holes.y_um[shown], ice)
     of = []
-    for first, second, thickness, complete in zip(a.tolist(), b.tolist(), ice.tolist(), whole.tolist(), strict=True):
+    for n, (first, second) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
         reached = known.get((first, second), math.inf)
-        of.append(_site(world, _site_class(reached, thickness, complete, empty_square)))
+        name = _site_class(reached, float(ice[n]), bool(whole[n]), empty_square)
+        of.append(_site(world, name, FILLED if filled[n] else OPEN))
     return Sites(a, b, holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown], ice, tuple(of))
+
+
+def _filled(instrument: Instrument, world: GridWorld, x: Floats, y: Floats, ice_nm: Floats) -> NDArray[np.bool_]:
+    """Tell holes in which ice makes up for the film that is not there: they stand out little, or are dark."""
+    paths, _ = matter_of(instrument)
+    empty = world.film.thickness_nm / paths.film_nm
+    contrast = (world.ice_nm(x, y) - ice_nm) / paths.ice_nm + empty
+    return np.asarray(contrast < FILLED_SHARE * empty)
 
 
 def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool) -> str:
@@ -266,9 +315,9 @@ def _on(world: GridWorld, name: str) -> str:
     return f"{name} on gold" if world.film.gold else name
 
 
-def _site(world: GridWorld, name: str) -> str:
-    """Tell classes of sites apart by film and lattice."""
-    return path_of(_on(world, name), world.spec.hole_type)
+def _site(world: GridWorld, name: str, holds: str) -> str:
+    """Tell classes of sites apart by film, what the hole holds, and lattice."""
+    return path_of(_on(world, name), holds, world.spec.hole_type)
 
 
 def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> Spot:
@@ -321,13 +370,9 @@ class SitesInView:
     of: tuple[str, ...]
 
 
-def sites_in(world: GridWorld, view: View, known: dict[tuple[int, int], Sites]) -> SitesInView:
+def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known) -> SitesInView:
     """Describe the sites in a view; ``known`` keeps squares that were looked at before."""
-    found = []
-    for index in squares_under(world, view):
-        if index not in known:
-            known[index] = sites_of(world, *index)
-        found.append(known[index])
+    found = [known_sites(instrument, world, known, *index) for index in squares_under(world, view)]
     if not found:
         return SitesInView(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), np.zeros(0), ())
     x, y, radius, ice = (
@@ -339,8 +384,13 @@ def sites_in(world: GridWorld, view: View, known: dict[tuple[int, int], Sites]) 
     size, reach = np.array([view.rows, view.cols]), radius / view.pixel_um
     shown = np.flatnonzero(((places >= -0.5) & (places <= size - 0.5)).all(axis=1))
     inner = np.asarray(((places - reach[:, None] >= -0.5) & (places + reach[:, None] <= size - 0.5)).all(axis=1))
-    names = tuple(of[n] if inner[n] else _site(world, "border") for n in shown)
+    names = tuple(of[n] if inner[n] else _at_border(world, of[n]) for n in shown)
     return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], names)
+
+
+def _at_border(world: GridWorld, of: str) -> str:
+    """Give the class of a site that the picture's border cuts."""
+    return _site(world, "border", of.split(PARTICULAR)[1])
 
 
 def thumbnail(instrument: Instrument, view: View, light: Light) -> NDArray[np.float32]:

@@ -54,10 +54,15 @@ def read_out(preset: Preset) -> Preset:
 
 
 class PixelFree:
-    """Looks at what pictures would show."""
+    """Looks at what pictures would show.
 
-    def __init__(self, models: ErrorModels) -> None:
+    ``draw`` numbers the nights that the error models allow on one world: the instrument acts the same in all, what is
+    found differs as chance has it.
+    """
+
+    def __init__(self, models: ErrorModels, draw: int = 0) -> None:
         self._models = models
+        self._draw = draw
         self._given: Mapping[Level, Preset] = {}
         self._world: GridWorld | None = None
         self._openings: Openings | None = None
@@ -102,14 +107,14 @@ class PixelFree:
         Whether anything is seen belongs to the square and to the place as far as the fit has found it to.
         """
         now = instrument.clock.now()
-        table, rng = self._models.tables[name], instrument.rng(name)
+        table, rng = self._models.tables[name], self._rng(instrument, name)
         if name == "height":
             of, covariate = conditions.height_place(instrument, now)
         else:
             of, covariate = conditions.focus_place(instrument, _focus_preset(instrument), now)
         common = self._common(instrument, name, *instrument.to_grid(instrument.looked_at(now)))
         x, y = instrument.to_grid(instrument.looked_at(now))
-        own = key(name, instrument.seed, instrument.state.on_stage or 0)
+        own = key(name, self._seed(instrument), instrument.state.on_stage or 0)
         place = float(normal(own, "place", round(float(x) / FOCUS_PLACE_UM), round(float(y) / FOCUS_PLACE_UM)))
         fresh = rng.standard_normal(2)
         again = max(table.again, table.together)
@@ -124,7 +129,7 @@ class PixelFree:
         world = instrument.world
         if world is None:
             return 0.0, 0.0
-        own = key("common", name, instrument.seed, world.slot, instrument.state.loads.get(world.slot, 0))
+        own = key("common", name, self._seed(instrument), world.slot, instrument.state.loads.get(world.slot, 0))
         i = j = np.zeros(1, np.int64)
         if GROUPS[name] == "square":
             i, j = world.square_at(np.array([x_um]), np.array([y_um]))
@@ -140,6 +145,12 @@ class PixelFree:
         chance, quantile = _mixed(table.together, common[0], own[:1]), _mixed(table.alike, common[1], own[1:])
         answer = table.draw([of], np.array([covariate]), chance, quantile)[0]
         return None if np.isnan(answer[0]) else np.asarray(answer)
+
+    def _seed(self, instrument: Instrument) -> int:
+        return key(instrument.seed, "draw", self._draw) if self._draw else instrument.seed
+
+    def _rng(self, instrument: Instrument, name: str) -> np.random.Generator:
+        return instrument.rng(f"{name} {self._draw}" if self._draw else name)
 
     def _turn_to(self, instrument: Instrument) -> None:
         if self._world is not instrument.world:
@@ -181,7 +192,7 @@ class PixelFree:
 
     def _opening_answers(self, look: "Look", openings: Openings, load: int) -> Floats:
         table = self._models.tables["opening"]
-        own = key("openings seen", look.instrument.seed, look.world.slot, load)
+        own = key("openings seen", self._seed(look.instrument), look.world.slot, load)
         common, place = normal(own, "picture", [0, 1]), (openings.i, openings.j)
         quantile = _mixed(table.alike, float(common[0]), normal(own, "quantile", *place))
         chance = _mixed(table.together, float(common[1]), normal(own, "chance", *place))
@@ -192,11 +203,12 @@ class PixelFree:
 
     def _cut_answers(self, look: "Look", openings: Openings, load: int) -> list[list[list[float] | None]]:
         table = self._models.tables["cut opening"]
-        own = key("cut openings seen", look.instrument.seed, look.world.slot, load)
+        own = key("cut openings seen", self._seed(look.instrument), look.world.slot, load)
         quantile = uniform(own, "quantile", openings.i, openings.j)
         chance = uniform(own, "chance", openings.i, openings.j)
         middles = [(low + high) / 2 for low, high in pairwise((0.0, *CUT_SHARES))]
-        parts = [table.draw(openings.of, np.full(len(quantile), share), chance, quantile) for share in middles]
+        classes = [name.partition(PARTICULAR)[0] for name in openings.of]
+        parts = [table.draw(classes, np.full(len(quantile), share), chance, quantile) for share in middles]
         return [
             [None if np.isnan(part[n, 0]) else [_rounded(part[n, 0]), float(part[n, 1])] for part in parts]
             for n in range(len(quantile))
@@ -210,7 +222,7 @@ class PixelFree:
         off_x = off_y = turn = 0.0
         if load > 1:
             table = self._models.tables["reload"]
-            own = key("seen again", look.instrument.seed, look.world.slot, load)
+            own = key("seen again", self._seed(look.instrument), look.world.slot, load)
             draws = uniform(own, "draw", np.arange(2))
             answer = table.draw([look.world.spec.kind], np.zeros(1), draws[:1], draws[1:])[0]
             if np.isnan(answer[0]):
@@ -225,12 +237,18 @@ class PixelFree:
     def _film(self, look: "Look") -> Sighted:
         middle = look.middle
         of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
-        rng = look.instrument.rng("sightings")
-        sites = conditions.sites_in(look.world, look.view, self._sites) if look.world.film.hole_um else None
+        rng = self._rng(look.instrument, "sightings")
+        sites = (
+            conditions.sites_in(look.instrument, look.world, look.view, self._sites)
+            if look.world.film.hole_um
+            else None
+        )
         opening = self._centre(look, of, rng) if look.level == "square" else None
         if look.level == "hole" and sites is not None:
             of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, look.middle_px))
-        landmarks, holes = self._landmarks(look, of, ice_nm, rng), self._holes(look, sites, of, ice_nm, rng)
+        landmarks = self._landmarks(look, of, ice_nm, rng)
+        within = conditions.holes_at(look.instrument, look.world, self._sites, float(middle[0]), float(middle[1]))
+        holes = self._holes(look, sites, conditions.path_of(of, within), ice_nm, rng)
         return {"level": look.level, "opening": opening, **landmarks, **holes}
 
     def _centre(self, look: "Look", of: str, rng: np.random.Generator) -> list[float] | None:
@@ -293,7 +311,7 @@ class PixelFree:
     def _exposure(
         self, instrument: Instrument, shot: Shot, preset: Preset, at: datetime, marks: Sequence[Stain]
     ) -> Seen:
-        rng = instrument.rng("sightings")
+        rng = self._rng(instrument, "sightings")
         full = self.whole(instrument, shot.preset)
         spot = conditions.spot_of(instrument, full, at, marks)
         # The thumbnail is of the field as the preset reads it out, however many places it was worked out at.
