@@ -49,8 +49,12 @@ def hole_rows(data: Path, finders: list[str], quick: bool) -> Iterator[Row]:
         if quick and "tilted 4" in case.name:
             continue
         for finder in finders:
-            with tempfile.TemporaryDirectory() as folder:
-                answer = looked_at(finder, {}, case.pixels, Path(folder))
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    answer = looked_at(finder, {}, case.pixels, Path(folder))
+            except RuntimeError as error:
+                yield Row(f"{case.name} [{finder}]", case.reference, case.bar, str(error).splitlines()[-1], False)
+                continue
             yield judged(case, finder, answer)
 
 

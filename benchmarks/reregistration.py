@@ -5,8 +5,9 @@
 Each grid of the simulator is loaded three times, which makes two reloads. Its mesh, film, kind, microscope, camera,
 dose, and how far it may lie turned are drawn anew; one atlas in eight lacks a tile. The atlases are taken tile by tile
 as a night does it and stitched; `imaging.registration.reregister` sees nothing else. The truth is what the two atlases
-show: places of the grid are looked up on both, and the rotation and shift between them are fitted. (The stage that took
-them was itself wrong by a micrometre or two; the table says by how much the frame misses where the grid really lies.)
+show: places of the grid are looked up on both, and the rotation and shift between them are fitted. The table says too
+by how much the frame misses where the grid really lies: by the errors of the stage that took the atlases, and by what
+the atlas level shows beside the axis, which stays while the grid turns (`targeting.aiming` takes that out of pictures).
 
 Beside the reloads stand pairs that must be refused: two atlases of each grid against one of another of the same make,
 kind and film. Prints a table and writes it as JSON, with every reload, under ``rows`` and ``reloads``.
@@ -77,6 +78,7 @@ class Reload:
     angle_error_deg: float
     worst_place_um: float
     seat_error_um: float
+    stage_error_um: float
     confidence: float
     reason: str
     cpu_s: float
@@ -149,7 +151,8 @@ def table(seen: Sequence[Reload], strangers: Sequence[Stranger]) -> Iterator[Row
             ("error of the shift, median and 99 %", [one.shift_error_um for one in answered], "µm"),
             ("error of the angle, median and 99 %", [one.angle_error_deg for one in answered], "°"),
             ("worst place of an atlas, median and 99 %", [one.worst_place_um for one in answered], "µm"),
-            ("with the stage's own errors, median and 99 %", [one.seat_error_um for one in answered], "µm"),
+            ("against the true seat, median and 99 %", [one.seat_error_um for one in answered], "µm"),
+            ("the same less the level's offset, median and 99 %", [one.stage_error_um for one in answered], "µm"),
         ):
             middle, most = np.percentile(values, (50, 99))
             yield Row(case, "", f"{middle:.3f}, {most:.3f} {unit}", met=True)
@@ -235,7 +238,7 @@ def judged(
     """Compare what was found with what the atlases show."""
     seats = [seating_of(instrument.profile, instrument.seed, studio.SLOT, n + 1) for n in (1, load)]
     turned = (math.degrees(seats[1].turn_rad - seats[0].turn_rad) + 180) % 360 - 180
-    nothing = (math.nan,) * 4
+    nothing = (math.nan,) * 5
     if found.frame is None:
         return Reload(name, turned, *nothing, found.confidence, found.reason, cpu_s)
     ticks = np.arange(-600.0, 601.0, 50.0)
@@ -249,9 +252,11 @@ def judged(
     worst = np.linalg.norm(frames.apply(found.frame, before[both]) - after[both], axis=1).max()
     seated = frames.compose(_seat(seats[1]), frames.invert(_seat(seats[0])))
     missed = np.subtract(frames.carry(found.frame, *middle), frames.carry(seated, *middle))
+    beside = np.asarray(instrument.profile.levels["atlas"].offset_um)
+    left = missed - (np.asarray(seated)[:, :2] @ beside - beside)
     return Reload(
-        name, turned, float(np.hypot(*off)), abs(angle), float(worst), float(np.hypot(*missed)), found.confidence, "",
-        cpu_s,
+        name, turned, float(np.hypot(*off)), abs(angle), float(worst), float(np.hypot(*missed)),
+        float(np.hypot(*left)), found.confidence, "", cpu_s,
     )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ as a night does it: squares are seen at square level, which gives the places of 
 where earlier groups of the square let it be expected (`targeting.recentre.expected_offset`), a hole-level view is
 taken and recognised by the square's picture and its holes (`orchestrator.recognising`); re-centring moves the aim by
 what the holes in it say (`targeting.recentre.correction`; where they stand between the places that the square gave
-them, nothing is shot), focusing and settling take their time, and each hole is aimed at by image shift
-(`targeting.planes.aim`). What finders answer on squares and views is pixel-free: drawn from error models fitted to
-pictures. Where the beam really goes is read from the instrument, which nothing else here does.
+them, nothing is shot), focusing and settling take their time, and each hole is aimed at by image shift as a night with
+``--calibration`` does it (`targeting.aiming`). What finders answer on squares and views is pixel-free: drawn from error
+models fitted to pictures. Where the beam really goes is read from the instrument, which nothing else here does.
 
 Prints a table and writes it as JSON under ``rows``.
 """
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from epicycle.hardware.clock import VirtualClock
 from epicycle.hardware.protocols import Installation
-from epicycle.hardware.records import Affine, Image, Shot, StagePosition
+from epicycle.hardware.records import Affine, Image, ImageShift, Shot, StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope, connect
 from epicycle.hardware.simulator.evaluation import studio
 from epicycle.hardware.simulator.evaluation.truth import TrueHole, TrueSquare
@@ -41,13 +41,13 @@ from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.hardware.simulator.pixel_free.error_models import load_error_models
 from epicycle.hardware.simulator.pixel_free.sightings import PixelFree
 from epicycle.imaging.sighted import offset_sighted
-from epicycle.orchestrator.calibrating import measure_level_offset, measure_offset, measure_shift
+from epicycle.orchestrator.calibrating import measure_aim
 from epicycle.orchestrator.recognising import FEW, HALF_STEP, NOTHING, STRAY_UM, Believed, Recognised, judged
 from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.preset import Preset
 from epicycle.targeting import frames
-from epicycle.targeting.calibration import UNIT, Calibrations, check_offset, check_shift
-from epicycle.targeting.planes import aim
+from epicycle.targeting.aiming import AS_IT_IS, Aiming, aiming_by
+from epicycle.targeting.calibration import Calibrations
 from epicycle.targeting.recentre import Earlier, StageErrors, correction, expected_offset
 
 Floats = NDArray[np.float64]
@@ -106,11 +106,10 @@ def measure(shots: int = 10_000, profile: str = "screening-200kv", seed: int = 4
         with tempfile.TemporaryDirectory() as folder:
             scope, clock = _microscope(profile, number, Path(folder))
             known = _calibrated(scope, clock)
-        plain = Calibrations(known.microscope)
-        shot = list(_shots(scope.instrument, known, each))
+        shot = list(_shots(scope.instrument, aiming_by(known), each))
         with_ += [error for error, _ in shot]
         inside += [error <= radius for error, radius in shot]
-        without += [error for error, _ in _shots(scope.instrument, plain, max(each // 5, 50))]
+        without += [error for error, _ in _shots(scope.instrument, AS_IT_IS, max(each // 5, 50))]
     return {"rows": [asdict(row) for row in _table(with_, inside, without)], "errors_um": with_, "plain_um": without}
 
 
@@ -147,17 +146,9 @@ def _calibrated(scope: SimulatedMicroscope, clock: VirtualClock) -> Calibrations
     height = -instrument.seating.z_um - float(world.height_um(hole.x_um, hole.y_um))
     scope.go_to(StagePosition(float(place[0]), float(place[1]), height))
     clock.sleep(300)
-    presets = scope.presets()
-    shift = measure_shift(scope, presets["hole"], clock, "shift", reach_um=4.0, off_um=1.0)
-    near = _seen_by_stage(instrument, presets["hole"], hole)
+    near = _seen_by_stage(instrument, scope.presets()["hole"], hole)
     fine = _small(instrument.profile.levels["exposure"].preset)
-    offset = measure_offset(
-        scope, presets["hole"], fine, clock, "offset", holes_um=[near], radius_um=hole.radius_um, off_um=0.35,
-        shift=shift,
-    )  # fmt: skip
-    views = measure_level_offset(scope, presets["square"], presets["hole"], clock, "views", reach_um=2.0, off_um=1.0)
-    now = clock.now()
-    return Calibrations("simulated", check_shift(shift, now), (check_offset(offset, now), check_offset(views, now)))
+    return measure_aim(scope, clock, "aim", fine=fine, hole_um=near, radius_um=hole.radius_um)
 
 
 def _seen_by_stage(instrument: Instrument, preset: Preset, hole: TrueHole) -> tuple[float, float]:
@@ -184,21 +175,21 @@ def _on_stage(instrument: Instrument, places: Floats) -> Floats:
     return np.asarray(places @ np.array([[c, s], [-s, c]]) + [seat.x_um, seat.y_um])
 
 
-def _shots(instrument: Instrument, known: Calibrations, count: int) -> Iterator[tuple[float, float]]:
+def _shots(instrument: Instrument, aiming: Aiming, count: int) -> Iterator[tuple[float, float]]:
     """Visit squares until so many shots are taken; yields each one's error and its hole's radius in µm."""
     instrument.eye = PixelFree(load_error_models(FIT))
     world, taken, skip = studio.world_of(instrument), 0, 0
     while True:
         square = studio.square_like(world, "intact", skip=skip)
         skip += 1
-        for shot in _square(instrument, known, square):
+        for shot in _square(instrument, aiming, square):
             yield shot
             taken += 1
             if taken == count:
                 return
 
 
-def _square(instrument: Instrument, known: Calibrations, square: TrueSquare) -> Iterator[tuple[float, float]]:
+def _square(instrument: Instrument, aiming: Aiming, square: TrueSquare) -> Iterator[tuple[float, float]]:
     levels = instrument.profile.levels
     centre = _on_stage(instrument, np.array([[square.x_um, square.y_um]]))[0]
     true = {f"{hole.a}:{hole.b}": hole for hole in square.holes}
@@ -208,12 +199,11 @@ def _square(instrument: Instrument, known: Calibrations, square: TrueSquare) -> 
         return
     places = frames.apply(sight.to_stage, [sight.holes[name] for name in names])
     spacing = float(np.median([np.sort(np.linalg.norm(places - place, axis=1))[1] for place in places]))
-    between = known.offset("square", "hole")
-    if between is not None:
-        places = places + np.array([between.x_um, between.y_um])
+    between = aiming.beside_um.get("square", (0.0, 0.0))
+    places = places + between
     earlier: list[Earlier] = []
     # What is found in the square's picture is off by what lies between the levels, which the places allow for.
-    there = _moved(sight.image, (0.0, 0.0) if between is None else (between.x_um, between.y_um))
+    there = _moved(sight.image, between)
     left = np.ones(len(names), bool)
     while left.any():
         near = np.linalg.norm(places[:, None] - places[left][None], axis=2) <= RADIUS_UM
@@ -221,13 +211,13 @@ def _square(instrument: Instrument, known: Calibrations, square: TrueSquare) -> 
         own = np.flatnonzero(left & (np.linalg.norm(places - places[at], axis=1) <= RADIUS_UM))
         left[own] = False
         yield from _group(
-            instrument, known, places, at, [(int(n), true[names[n]]) for n in own], spacing, earlier, there
+            instrument, aiming, places, at, [(int(n), true[names[n]]) for n in own], spacing, earlier, there
         )
 
 
 def _group(
     instrument: Instrument,
-    known: Calibrations,
+    aiming: Aiming,
     places: Floats,
     at: int,
     holes: Sequence[tuple[int, TrueHole]],
@@ -243,18 +233,14 @@ def _group(
     if found is None:
         return
     earlier.append((place_um, (float(found[0]), float(found[1]))))
-    offset = known.offset("hole", "exposure")
-    matrix = UNIT if known.image_shift is None else known.image_shift.matrix
     instrument.clock.sleep(FOCUS_S + SETTLE_S)
     for number, hole in holes:
-        place = places[number] + found
-        if offset is not None:
-            place = np.add(place, (offset.x_um, offset.y_um))
-        command = aim((float(place[0]), float(place[1])), stage.position(instrument), matrix).shift
+        place, stands = places[number] + found, stage.position(instrument)
+        wanted = ImageShift(float(place[0]) - stands.x_um, float(place[1]) - stands.y_um)
         _act(instrument)
         optics.use(instrument, preset)
         _act(instrument)
-        optics.shift_image(instrument, command)
+        optics.shift_image(instrument, aiming.commanded("exposure", wanted))
         instrument.clock.sleep(SHOT_S)
         hit = instrument.looked_at(instrument.clock.now(), preset)
         aimed = _on_stage(instrument, np.array([[hole.x_um, hole.y_um]]))[0]

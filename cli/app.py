@@ -16,7 +16,7 @@ from .simulate import simulate_app
 from .targets import BareToOutput, targets
 from .terminal import errors
 from .train import train_app
-from .train_squares import square_scores
+from .train_squares import square_scores, squares
 
 # What a command needs is imported in it: looking at a night must not wait for what only running one needs.
 
@@ -45,6 +45,7 @@ app.command()(serve_detectors)
 app.command(cls=BareToOutput)(targets)
 simulate_app.command()(fit)
 app.add_typer(simulate_app, name="simulate")
+train_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(squares)
 train_app.command()(square_scores)
 app.add_typer(train_app, name="train")
 

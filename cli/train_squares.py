@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
 from rich.table import Table
 
 from ..protocols.errors import BadInput
@@ -26,6 +27,14 @@ LIMITS = (
     "gold as the simulator draws them, 300 to 5000 Å per pixel; a grid that is dry or thick all over is judged by what "
     "its own squares show, no empty reference being known."
 )
+
+
+def squares(context: typer.Context) -> None:
+    """Say what there is to train about squares: how they are judged, not how they are found."""
+    raise BadInput(
+        "squares are found without anything that could be trained; what is trained is how they are judged: use "
+        f"`epicycle train square-scores {' '.join(context.args) or '--labels PATH -o FOLDER'}`"
+    )
 
 
 def square_scores(
@@ -90,10 +99,12 @@ def _simulated(folder: Path, count: int, seed: int) -> "Iterator[Sheet]":
 def _of_labels(where: Path) -> "Iterator[Sheet]":
     from ..detectors.training.square_examples import sheet_of
 
-    images = [image for image in labelled(where) if image.squares]
+    # What a finder said of the other squares of an atlas is no label.
+    said = [(image, [mark for mark in image.squares if mark.labelled]) for image in labelled(where)]
+    images = [(image, marks) for image, marks in said if marks]
     if not images:
         raise BadInput(f"{where} labels no square")
-    return (sheet_of(image.pixels(), image.squares, image.group) for image in images)
+    return (sheet_of(image.pixels(), marks, image.group) for image, marks in images)
 
 
 def _card(

@@ -19,7 +19,7 @@ _LOOK_PX = 512
 _QUIET = 0.6
 _LARGE_PART = 0.08
 _OPAQUE = 0.55
-_DIM_PART, _DIM_STEP, _DIM_NOISE = 0.02, 4.0, 1.1
+_DIM_PART, _DIM_SURE, _DIM_STEP, _DIM_NOISE = 0.02, 8.0, 0.04, 1.15
 _OWN_PART = 0.01
 _SAME_LEVEL, _SAME_SPREAD = 0.5, 1.5
 _SOFT = 0.015
@@ -207,15 +207,24 @@ def _dim(soft: NDArray[np.float32], loud: NDArray[np.float32], bright: Mask) -> 
     labels, bars = np.asarray(found), rest & (soft <= levels.threshold)
     if not bars.any():
         return none
-    flat, noise = float(np.median(np.abs(soft[bars] - np.median(soft[bars])))), float(np.median(loud[bars]))
+    level, noise = float(np.median(soft[bars])), float(np.median(loud[bars]))
+    # Light scattered around bright openings is a far smaller part of theirs than film lets through.
+    least = max(
+        _DIM_SURE * 1.48 * float(np.median(np.abs(soft[bars] - level))),
+        _DIM_STEP * (float(np.median(soft[bright])) - level),
+    )
+    kept = none
     for i in range(1, count):
         own = labels == i
-        step = float(np.median(soft[own])) - float(np.median(soft[bars]))
         if stats[i, cv2.CC_STAT_AREA] > _DIM_PART * own.size and (
-            step > _DIM_STEP * 1.48 * flat and float(np.median(loud[own])) > _DIM_NOISE * noise
+            float(np.median(soft[own])) - level > least and float(np.median(loud[own])) > _DIM_NOISE * noise
         ):
-            none |= own
-    return none
+            kept = kept | own
+    if not kept.any():
+        return none
+    # What lies between the dim and the bright part of one opening belongs to it.
+    _, found = cv2.connectedComponents((soft > levels.threshold).astype(np.uint8), connectivity=4)
+    return np.asarray(np.isin(found, np.unique(np.asarray(found)[kept])), np.bool_)
 
 
 def _enlarged(mask: Mask, shape: tuple[int, ...]) -> Mask:

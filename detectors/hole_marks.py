@@ -1,11 +1,11 @@
 """What the hole-marking network says of a view: it is brought to the network's scale, and what is marked is read off.
 
-The scale is not known beforehand. Lattices of bright discs and the holes' size as made propose some, a ladder the
-others; the network marks holes only where they have about the size it knows, so its own maps tell which scale is right.
+The scale is not known beforehand. The holes' size as made proposes one, a ladder and lattices of bright discs others;
+the network marks holes only where they have about the size it knows, so its own maps tell which scale is right.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .film import View
-from .hole_network import STRIDE, WORKING_RADIUS_PX, HoleMaps, maps_of, tops
+from .hole_network import STRIDE, WORKING_RADIUS_PX, HoleMaps, evened, maps_of, tops
 from .scene import Points
 
 _FINE_RADIUS_PX = 9.0
 _MARKED = 0.3
 _STRONG = 0.5
 _GOOD, _ENOUGH = 0.8, 8
-_AGREE = math.log(1.25)
+_AGREE, _SAME = math.log(1.25), math.log(1.08)
 _LADDER = 1.75
 _LARGEST_PART, _LEAST_RADIUS = 0.3, 7.0
 _REACH = 0.35
 _MOST_HINTS = 3
+_SMALLEST_RADIUS, _MOST_PX = 4.0, 2.4e6
 _HINTS_APART = math.log(1.3)
 _SIZES = 0.12
 
@@ -84,13 +85,16 @@ class Marks:
 
 def look(network: HoleMaps, view: View, radius: float) -> Marks:
     """Bring the view to the scale at which holes of `radius` working px have the network's size, and look."""
+    finest = max(1.0, math.sqrt(_MOST_PX / view.pixels.size))
     wanted = WORKING_RADIUS_PX / radius if radius > WORKING_RADIUS_PX else max(1.0, _FINE_RADIUS_PX / radius)
+    wanted = min(wanted, finest)
     rows, cols = (max(16, round(length * wanted)) for length in view.pixels.shape)
     how = cv2.INTER_AREA if wanted < 1 else cv2.INTER_LINEAR
     image = view.pixels if wanted == 1 else np.asarray(cv2.resize(view.pixels, (cols, rows), interpolation=how))
+    film = cv2.resize(view.film.astype(np.float32), (cols, rows), interpolation=how)
     scale = np.array(image.shape) / view.pixels.shape
     a, b = (float(value) for value in network.calibration)
-    heat, disc, size = maps_of(network, image.astype(np.float32))
+    heat, disc, size = maps_of(network, evened(image.astype(np.float32), np.asarray(film, np.float32)))
     heat = (a * heat + b).astype(np.float32)
     rows_at, cols_at = tops(heat, 3, math.log(_MARKED / (1 - _MARKED)))
     at = np.stack([rows_at + _vertex(heat, rows_at, cols_at, 0), cols_at + _vertex(heat, rows_at, cols_at, 1)], axis=1)
@@ -119,38 +123,56 @@ def _of_one_size(chance: NDArray[np.float64], radii: NDArray[np.float64]) -> NDA
     return np.asarray(chance * np.exp(-0.5 * (np.maximum(np.abs(logs - usual) - _SIZES, 0) / _SIZES) ** 2))
 
 
-def marked(network: HoleMaps, view: View, hints: Sequence[float]) -> Marks | None:
-    """Look at the scales that are hinted at, then at others, until holes are surely marked; None when none are.
+def marked(network: HoleMaps, view: View, known: Sequence[float], hints: Callable[[], Sequence[float]]) -> Marks | None:
+    """Look at the scale that is known, at a ladder of scales, then at those hinted at, until holes are surely marked.
 
     Parameters
     ----------
+    known
+        Radii in working px that are expected.
     hints
-        Radii in working px, the likeliest first.
+        Gives radii in working px, the likeliest first; asked only where no step of the ladder has marked holes surely.
+
+    Returns
+    -------
+    marks
+        Those at the best scale; None when nothing is marked at any.
     """
     best: Marks | None = None
-    for radius in _radii(view, hints):
+    for radius in _radii(view, known, hints):
         seen = look(network, view, radius)
-        if abs(math.log(seen.usual_radius / radius)) > _AGREE:
-            seen = look(network, view, float(np.clip(seen.usual_radius, 2.5, 0.5 * min(view.pixels.shape))))
+        if seen.strength > 0 and abs(math.log(seen.usual_radius / radius)) > _AGREE:
+            seen = look(
+                network, view, float(np.clip(seen.usual_radius, _SMALLEST_RADIUS, 0.5 * min(view.pixels.shape)))
+            )
         best = seen if best is None or seen.strength > best.strength else best
         strong = best.chance[best.chance > _STRONG]
         if strong.size >= _ENOUGH and strong.mean() > _GOOD:
             break
-    return best if best is not None and best.strength > 0 else None
+    if best is None or best.strength == 0:
+        return None
+    usual = max(best.usual_radius, _SMALLEST_RADIUS)
+    if abs(math.log(usual / best.radius)) > _SAME:
+        closer = look(network, view, usual)
+        best = closer if closer.strength > best.strength else best
+    return best
 
 
-def _radii(view: View, hints: Sequence[float]) -> Iterator[float]:
-    """Give the radii to look with, working px: hints that differ, then the ladder from large to small between them."""
-    given: list[float] = []
-    for radius in hints:
-        if len(given) < _MOST_HINTS and all(abs(math.log(radius / other)) > _HINTS_APART for other in given):
-            given.append(radius)
-            yield radius
+def _radii(view: View, known: Sequence[float], hints: Callable[[], Sequence[float]]) -> Iterator[float]:
+    """Give the radii to look with, working px."""
+    given = list(known)
+    yield from given
     radius = _LARGEST_PART * min(view.pixels.shape)
     while radius > _LEAST_RADIUS:
-        if all(abs(math.log(radius / other)) > 0.5 * math.log(_LADDER) for other in given):
-            yield radius
+        given.append(radius)
+        yield radius
         radius /= _LADDER
+    found = 0
+    for radius in hints():
+        if found < _MOST_HINTS and all(abs(math.log(radius / other)) > _HINTS_APART for other in given):
+            given.append(radius)
+            found += 1
+            yield radius
 
 
 def _vertex(

@@ -28,7 +28,8 @@ _LEAST_RADIUS = 2.0
 _FEW_SITES = 9
 _SNAPPED_RADIUS = 6.0
 _JUDGED = 0.4
-_ALL_AROUND = 0.85
+ALL_AROUND = 0.85
+"""Part of the circumference along which the usual hole has an edge, where it is no film between holes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def either(view: View, expected: Expected) -> tuple[View, Checked | None]:
         The view in which the holes are brighter than their film, and the surest lattice of them.
     """
     best = search(view, expected)
-    if best is None or best.support >= _ALL_AROUND:
+    if best is None or best.support >= ALL_AROUND:
         return view, best
     inverse = view.inverse()
     other = search(inverse, expected)

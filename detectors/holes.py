@@ -141,7 +141,7 @@ def settled(view: View, best: Checked) -> tuple[list[FoundHole], Lattice]:
         in_view = (place >= -0.5).all() and (place <= np.array(view.pixels.shape) - 0.5).all()
         if in_view and not (empty and film[index] < _MOSTLY_FILM):
             holes.append(_hole(view, best, seen, index, (place, numbers[index]), (status, score * best.confidence)))
-    return holes, _lattice(view, best)
+    return holes, lattice_of(view, best)
 
 
 def _hole(
@@ -167,7 +167,8 @@ def _hole(
     return FoundHole(float(row), float(col), best.shape.radius * view.step, score, status, mean, features)
 
 
-def _lattice(view: View, best: Checked) -> Lattice:
+def lattice_of(view: View, best: Checked) -> Lattice:
+    """Bring the lattice to pixels of the image."""
     origin = best.proposal.origin * view.step + (view.step - 1) / 2
     a, b = best.proposal.basis * view.step
     pairs = [(float(row), float(col)) for row, col in (a, b, origin)]

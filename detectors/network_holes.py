@@ -20,10 +20,10 @@ from ..protocols.errors import BadInput
 from . import network_weights
 from .evidence import evidence
 from .film import View, view_of
-from .hole_search import Checked, Expected, Proposal, checked, proposed
+from .hole_search import ALL_AROUND, Checked, Expected, Proposal, checked, either, proposed, search
 from .hole_shape import usual_shape
-from .holes import HoleOptions, LatticeHoles, expected_in, settled
-from .lattice import Fit, bases, fit_lattice, recurring_steps
+from .holes import HoleOptions, LatticeHoles, expected_in, lattice_of, settled
+from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps
 from .placing import edged
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Points, scene_for
@@ -43,6 +43,7 @@ _MARKED_BESIDE = 0.9
 _ALONE, _MOST_ALONE, _ROOM = 0.8, 12, 3.5
 _CUT, _ROUND = 0.85, 0.85
 _WHOLE = 0.9
+_VACUUM = 0.8
 _MOST_LOGIT = 8.0
 _HINTS = 12
 
@@ -176,24 +177,30 @@ def site_features(marks: "Marks", holes: list[FoundHole], places: Points) -> NDA
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Marks of a view with the lattice through them; ``best`` is None where they form none."""
+    """Marks of a view with the lattice through them; ``best`` is None where they form none.
+
+    ``shown`` is the view evened, in which holes are brighter than their film; ``inverse`` where that is not so in the
+    image itself.
+    """
 
     marks: "Marks"
+    shown: View
     best: Checked | None
     confidence: float
+    inverse: bool = False
 
 
 def sites_in(network: "HoleMaps", view: View) -> tuple[list[FoundHole], NDArray[np.float64]] | None:
     """Give the sites as they are without the network's word, and what that is weighed with; None without a lattice."""
     from .hole_marks import marked
 
-    marks = marked(network, view, [proposal.radius for proposal in proposed(view, Expected(None, None))[:_HINTS]])
+    marks = marked(network, view, [], lambda: _hints(view, Expected(None, None)))
     if marks is None:
         return None
     seen = _with_lattice(view, marks, Expected(None, None))
     if seen.best is None or seen.confidence < _SURE:
         return None
-    plain, _ = settled(view, seen.best)
+    plain = _plain(view, seen, seen.best)
     return (plain, site_features(marks, plain, _in_view(view, plain))) if plain else None
 
 
@@ -202,10 +209,8 @@ def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[Fo
     from .hole_marks import marked
 
     with stage("marks") as say:
-        hints = [proposal.radius for proposal in proposed(view, expected)[:_HINTS]]
-        if expected.radius is not None:
-            hints.insert(0, expected.radius)
-        marks = marked(network, view, hints)
+        known = [] if expected.radius is None else [expected.radius]
+        marks = marked(network, view, known, lambda: _hints(view, expected))
         say("none" if marks is None else f"{(marks.chance > 0.5).sum()} of radius {marks.usual_radius:.1f} px")
     if marks is None:
         return None
@@ -214,6 +219,11 @@ def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[Fo
         say("none" if seen.best is None else f"confidence {seen.confidence:.2f}")
     with stage("sites") as say:
         if seen.best is None or seen.confidence < _SURE:
+            shown, best = either(view, expected)
+            if best is not None and best.confidence >= _SURE:
+                holes, lattice = settled(shown, best)
+                say(f"marks form no lattice, bright discs do: {counted(hole.status.value for hole in holes)}")
+                return holes, lattice
             alone = _alone(view, marks)
             say(f"{len(alone)} by themselves")
             return (alone, None) if alone else None
@@ -222,21 +232,44 @@ def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[Fo
     return holes, lattice
 
 
+def _hints(view: View, expected: Expected) -> list[float]:
+    """Give the radii at which bright discs recur on a lattice, working px."""
+    return [proposal.radius for proposal in proposed(view, expected)[:_HINTS]]
+
+
 def _with_lattice(view: View, marks: "Marks", expected: Expected) -> _Seen:
     """Lay the lattice that explains most of the marks, and measure the usual hole on it."""
+    from .hole_network import evened
+
+    flat = evened(view.pixels, view.film.astype(np.float32), marks.usual_radius)
+    shown = replace(view, pixels=flat)
     fit, share = _fit(marks)
     if fit is None:
-        return _Seen(marks, None, 0.0)
+        return _Seen(marks, shown, None, 0.0)
     chance = marks.chance[fit.members]
     own = share * float(chance.mean()) * (1 - float(np.exp(-(len(chance) - 1) / 2)))
     # The marks tell the radius; holes with rings in them have other edges too.
     known = replace(expected, radius=marks.usual_radius)
-    best = checked(view, Proposal(fit.origin, fit.basis, marks.usual_radius, 9.0 * own), known)
+    proposal = Proposal(fit.origin, fit.basis, marks.usual_radius, 9.0 * own)
+    best = checked(shown, proposal, known)
+    if best is None or best.support < ALL_AROUND:
+        dark = _darker(shown.inverse(), proposal, known)
+        if dark is not None and (best is None or dark.quality > best.quality):
+            return _Seen(marks, shown.inverse(), dark, dark.confidence, inverse=True)
     if best is None:
-        return _Seen(marks, None, own)
+        return _Seen(marks, shown, None, own)
     # The marks and the evidence without them fail in different ways; either alone may be enough.
     both = 1 - (1 - own) * (1 - best.confidence)
-    return _Seen(marks, replace(best, confidence=both), both)
+    return _Seen(marks, shown, replace(best, confidence=both), both)
+
+
+def _darker(inverse: View, proposal: Proposal, known: Expected) -> Checked | None:
+    """Look for holes darker than their film: where the marks are, and between them."""
+    there = checked(inverse, proposal, known)
+    if there is not None and there.support >= ALL_AROUND:
+        return there
+    found = search(inverse, Expected(None, pitch_of(proposal.basis)))
+    return found if there is None or (found is not None and found.quality > there.quality) else there
 
 
 def _fit(marks: "Marks") -> tuple[Fit | None, float]:
@@ -257,13 +290,35 @@ def _fit(marks: "Marks") -> tuple[Fit | None, float]:
 
 def _judged(network: "HoleMaps", view: View, seen: _Seen, best: Checked) -> tuple[list[FoundHole], Lattice]:
     """Judge each site by marks and evidence together, and add what is marked beside the sites."""
-    plain, lattice = settled(view, best)
+    plain, lattice = _plain(view, seen, best), lattice_of(view, best)
+    if seen.inverse:
+        # The network learnt what is brighter than its film.
+        return plain, lattice
     holes: list[FoundHole] = []
     if plain:
         chances = site_chances(network, seen.marks, plain, _in_view(view, plain))
         holes = [_rejudged(hole, float(chance) * seen.confidence) for hole, chance in zip(plain, chances, strict=True)]
     holes += _beside(view, seen, best, holes)
     return holes, lattice
+
+
+def _plain(view: View, seen: _Seen, best: Checked) -> list[FoundHole]:
+    """Judge the sites without the network's word; counts are those of the image, and vacuum has no sites."""
+    holes, _ = settled(seen.shown, best)
+    holes = [
+        replace(hole, mean=view.counts(place[0], place[1], _inside(view, place, hole.radius_px / view.step)))
+        for hole, place in zip(holes, _in_view(view, holes), strict=True)
+    ]
+    bright = [_over_film(view, hole) for hole in holes if hole.status is Site.HOLE]
+    limit = _VACUUM * float(np.median(bright)) if bright and not seen.inverse else np.inf
+    return [hole for hole in holes if hole.status is not Site.MISSING or _over_film(view, hole) < limit]
+
+
+def _over_film(view: View, hole: FoundHole) -> float:
+    """Give how much brighter a site is than the film of its opening, in the film's spreads."""
+    row, col = ((length - (view.step - 1) / 2) / view.step for length in (hole.row_px, hole.col_px))
+    level, above = view.counts(row, col, 0.0), view.counts(row, col, 1.0)
+    return (hole.mean - level) / (above - level)
 
 
 def site_chances(network: "HoleMaps", marks: "Marks", holes: list[FoundHole], places: Points) -> NDArray[np.float64]:
@@ -314,9 +369,7 @@ def _alone(view: View, marks: "Marks") -> list[FoundHole]:
 def _marked(view: View, marks: "Marks", index: int, confidence: float) -> FoundHole:
     """Bring one mark to pixels and counts of the image."""
     place, radius = marks.peaks[index], marks.usual_radius
-    low = np.clip(np.rint(place - 0.5 * radius), 0, np.array(view.pixels.shape) - 1).astype(int)
-    high = np.clip(np.rint(place + 0.5 * radius) + 1, 1, view.pixels.shape).astype(int)
-    inside = float(np.median(view.pixels[low[0] : max(high[0], low[0] + 1), low[1] : max(high[1], low[1] + 1)]))
+    inside = _inside(view, place, radius)
     row, col = np.clip(place, 0, np.array(view.pixels.shape) - 1) * view.step + (view.step - 1) / 2
     cut = (place < radius).any() or (place > np.array(view.pixels.shape) - 1 - radius).any()
     return FoundHole(
@@ -326,6 +379,13 @@ def _marked(view: View, marks: "Marks", index: int, confidence: float) -> FoundH
     )  # fmt: skip
 
 
+def _inside(view: View, place: NDArray[np.float64], radius: float) -> float:
+    """Give the usual value of the inner half of a hole."""
+    low = np.clip(np.rint(place - 0.5 * radius), 0, np.array(view.pixels.shape) - 1).astype(int)
+    high = np.clip(np.rint(place + 0.5 * radius) + 1, 1, view.pixels.shape).astype(int)
+    return float(np.median(view.pixels[low[0] : max(high[0], low[0] + 1), low[1] : max(high[1], low[1] + 1)]))
+
+
 def _in_view(view: View, holes: list[FoundHole]) -> Points:
     places = np.array([(hole.row_px, hole.col_px) for hole in holes])
-    return np.asarray((places - (view.step - 1) / 2) / view.step)
+    return np.asarray((places.reshape(-1, 2) - (view.step - 1) / 2) / view.step)

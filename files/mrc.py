@@ -39,6 +39,8 @@ MAPPED_FROM_BYTES = 256 * 1024**2
 MOST_UNPACKED_BYTES = 4 * 1024**3
 """More than this is not unpacked into memory."""
 
+_LEAST_TORN, _TIMES_TORN = 0.0005, 4
+
 
 def read_image(path: Path, section: int | None = None) -> tuple[NDArray[np.float32], float | None]:
     """Read one image and its pixel size.
@@ -67,7 +69,8 @@ def read_image(path: Path, section: int | None = None) -> tuple[NDArray[np.float
     path = Path(path)
     header = read_header(path)
     number = section_of(path, section, header.frames)
-    return usable(path, _as_pixels(header, _stored(path, header, number, 1))[0]), header.pixel_size_a
+    pixels = _as_pixels(header, _stored(path, header, number, 1))[0]
+    return usable(path, _as_meant(pixels) if header.odd_bytes else pixels), header.pixel_size_a
 
 
 def read_frames(path: Path) -> NDArray[Any]:
@@ -176,6 +179,21 @@ def _as_pixels(header: Header, stored: NDArray[Any]) -> NDArray[Any]:
         return stored
     pairs = np.stack([stored & 0x0F, stored >> 4], axis=-1)
     return pairs.reshape(*stored.shape[:2], -1)[:, :, : header.cols]
+
+
+def _as_meant(section: NDArray[Any]) -> NDArray[Any]:
+    """Take bytes as 0 to 255 where the standard's -128 to 127 tears neighbours apart.
+
+    Programs that leave no word of it store either. Taken wrongly, 127 and 128 lie at opposite ends of the scale.
+    """
+    torn_signed, torn_unsigned = _torn(section), _torn(section.view(np.uint8))
+    many = max(_LEAST_TORN * section.size, _TIMES_TORN * torn_unsigned)
+    return section.view(np.uint8) if torn_signed > many else section
+
+
+def _torn(section: NDArray[Any]) -> int:
+    """Count neighbours in a row that differ by more than half of a byte's range."""
+    return int((np.abs(np.diff(section.astype(np.int16), axis=1)) > 128).sum())
 
 
 def _stored_dtype(given: np.dtype[Any]) -> np.dtype[Any]:

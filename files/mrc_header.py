@@ -67,6 +67,8 @@ class Header:
         Whether two pixels share a byte.
     zipped
         Whether the file is compressed with gzip; offsets are those of what is in it.
+    odd_bytes
+        Whether nothing says if bytes run from -128 to 127, as the standard has it, or from 0 to 255.
     """
 
     frames: int
@@ -78,6 +80,7 @@ class Header:
     metadata: Mapping[str, Any]
     half_bytes: bool = False
     zipped: bool = False
+    odd_bytes: bool = False
 
     @property
     def stored_cols(self) -> int:
@@ -152,7 +155,8 @@ def _checked_header(path: Path, file: BinaryIO, size: int | None) -> Header:
     large_enough(path, rows, cols)
     metadata = _metadata(file.read(offset - HEADER_BYTES)) if fields["exttyp"] == b"MRCO" else None
     pixel_size = _pixel_size_a(fields, trusted=metadata is not None)
-    return Header(frames, rows, cols, dtype, offset, pixel_size, metadata or {}, half, size is None)
+    odd = dtype == np.int8 and not _says_range(fields)
+    return Header(frames, rows, cols, dtype, offset, pixel_size, metadata or {}, half, size is None, odd)
 
 
 def _fields(path: Path, raw: bytes) -> Any:
@@ -168,6 +172,11 @@ def _fields(path: Path, raw: bytes) -> Any:
     named = bytes(raw[208:211]) == MAP_ID[:3]
     what = "has a damaged header" if named else "is not an MRC file"
     raise BadImage(f"{path} {what}: size and mode in it make no sense; export the image again as MRC.")
+
+
+def _says_range(fields: Any) -> bool:
+    """Whether least and greatest value were written down."""
+    return bool(np.isfinite(fields["dmin"]) and fields["dmin"] < fields["dmax"])
 
 
 def _dtype(path: Path, raw: bytes, fields: Any) -> np.dtype[Any]:
@@ -186,7 +195,8 @@ def _dtype(path: Path, raw: bytes, fields: Any) -> np.dtype[Any]:
     if mode == 0:
         # IMOD and SerialEM leave their stamp, and a flag that is off where the bytes run from 0 to 255.
         stamp, flags = struct.unpack(("<" if order in "<=|" else ">") + "ii", raw[152:160])
-        return np.dtype(np.uint8) if stamp == _IMOD_STAMP and not flags & 1 else dtype
+        unsigned = not flags & 1 if stamp == _IMOD_STAMP else _says_range(fields) and fields["dmax"] > 127
+        return np.dtype(np.uint8) if unsigned else dtype
     return dtype.newbyteorder(order)
 
 

@@ -133,7 +133,7 @@ def reregister(first: Image, now: Image) -> Reregistration:
     refined, agreeing, asked = _refine(first, now, pose)
     if refined is None or agreeing < max(LEAST_PATCHES, 0.35 * asked):
         reason = f"only {agreeing} of {asked} patches agree with the place found"
-        return Reregistration(None, _degrees(pose.angle_rad), confidence, reason)
+        return Reregistration(None, _degrees(pose.angle_rad), min(confidence, LEAST_TRUSTED), reason)
     if reason := _check(first, now, refined):
         return Reregistration(None, _degrees(refined.angle_rad), min(confidence, LEAST_TRUSTED), reason)
     (a, b, c), (d, e, f) = refined.matrix().tolist()

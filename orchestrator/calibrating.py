@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 
 from ..hardware.clock import Clock
-from ..hardware.protocols import Camera, Optics, Stage
+from ..hardware.protocols import Camera, Microscope, Optics, Stage
 from ..hardware.records import Image, ImageShift, Shot
 from ..imaging.across_levels import offset_between
 from ..protocols.preset import Preset
 from ..targeting import frames
-from ..targeting.calibration import PresetOffset, ShiftCalibration
+from ..targeting.calibration import Calibrations, PresetOffset, ShiftCalibration, check_offset, check_shift
 from ..targeting.calibration_fits import fit_offset, fit_shift
 from .shooting import look_at
 
@@ -30,6 +30,50 @@ DIRECTIONS = 8
 
 class Scope(Stage, Optics, Camera, Protocol):
     """What of a microscope this needs."""
+
+
+def measure_aim(
+    scope: Microscope,
+    clock: Clock,
+    name: str,
+    *,
+    fine: Preset,
+    hole_um: tuple[float, float],
+    radius_um: float,
+    reach_um: float = 4.0,
+    off_um: float = 1.0,
+) -> Calibrations:
+    """Measure all that a night aims by: image shift, and the offsets from square to hole and to exposure level.
+
+    Parameters
+    ----------
+    fine
+        The exposure level's optics at a low dose; its camera may be binned.
+    hole_um, radius_um
+        A hole near the middle of the view, stage µm as a hole-level picture's frame says, and its radius.
+    reach_um, off_um
+        Length of the shifts, and farthest that shift and levels may miss: less than half the pitch of the holes.
+
+    Raises
+    ------
+    CalibrationRefused
+        Something was not seen well enough.
+    """
+    presets = scope.presets()
+    hole, square = presets["hole"], presets["square"]
+    shift = measure_shift(scope, hole, clock, f"{name}-shift", reach_um=reach_um, off_um=off_um)
+    to_exposure = measure_offset(
+        scope, hole, fine, clock, f"{name}-exposure", holes_um=[hole_um], radius_um=radius_um,
+        off_um=min(off_um, 0.6 * radius_um), shift=shift,
+    )  # fmt: skip
+    to_hole = measure_level_offset(scope, square, hole, clock, f"{name}-square", reach_um=reach_um / 2, off_um=off_um)
+    now = clock.now()
+    return Calibrations(
+        scope.capabilities().name,
+        check_shift(shift, now),
+        (check_offset(to_hole, now), check_offset(to_exposure, now)),
+        magnifications={one.level: one.magnification for one in (square, hole, fine)},
+    )
 
 
 def measure_shift(

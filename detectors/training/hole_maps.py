@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ...protocols.errors import BadInput
 from ..film import binned, view_of
-from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, tops
+from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, evened, tops
 from ..network_holes import sites_in
 from ..regions import Points
 from .calibration import logistic, platt
@@ -44,6 +44,7 @@ class _Source:
     """An image as it is kept: `sure` says of which holes (n, 2), `radii` (n,) px, the marking is to be learnt."""
 
     pixels: NDArray[np.float16]
+    film: NDArray[np.float16]
     places: Points
     radii: NDArray[np.float64]
     sure: NDArray[np.bool_]
@@ -84,7 +85,8 @@ class HoleMapTask:
             side = SIDE_PX // STRIDE
             weight = np.ones((3, side, side), np.float32)
             weight[2] = 0.0
-            return spoilt(rng, nothing(rng, SIDE_PX))[None], np.zeros_like(weight), weight
+            seen = evened(spoilt(rng, nothing(rng, SIDE_PX)), np.ones((SIDE_PX, SIDE_PX), np.float32))
+            return seen[None], np.zeros_like(weight), weight
         bare = self._bare and rng.random() < _EMPTY_SHARE
         sources = self._bare if bare else self._holed
         return part_of(sources[int(rng.integers(len(sources)))], rng)
@@ -179,7 +181,7 @@ def site_weights(network: HoleMaps, images: Sequence[LabelledImage]) -> NDArray[
 
 def _kept(image: LabelledImage) -> _Source | None:
     """Read an image, standardise it as the finder does, and shrink it to what the network can use."""
-    view = view_of(image.pixels())
+    view = view_of(image.pixels(), without_tears=True)
     if view is None:
         return None
     pixels, step = view.pixels, view.step
@@ -190,10 +192,12 @@ def _kept(image: LabelledImage) -> _Source | None:
     if usual < _LEAST_RADIUS:
         return None
     shrunk = max(1, int(usual / _KEPT_RADIUS * 1.5))
-    pixels, step = binned(pixels, shrunk), step * shrunk
+    pixels, film, step = binned(pixels, shrunk), binned(view.film.astype(np.float32), shrunk), step * shrunk
     if min(pixels.shape) < _LEAST_SIDE:
         return None
-    return _Source(pixels.astype(np.float16), (places - (step - 1) / 2) / step, radii / step, sure)
+    return _Source(
+        pixels.astype(np.float16), film.astype(np.float16), (places - (step - 1) / 2) / step, radii / step, sure
+    )
 
 
 def part_of(source: _Source, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
@@ -214,7 +218,7 @@ def part_of(source: _Source, rng: np.random.Generator) -> tuple[NDArray[np.float
     pixels = source.pixels.astype(np.float32)
     if scale > 1.3:
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 * scale), np.float32)
-    image = spoilt(rng, how.cut(pixels, SIDE_PX))
+    image = evened(spoilt(rng, how.cut(pixels, SIDE_PX)), how.cut(source.film.astype(np.float32), SIDE_PX))
     target, weight = _wanted(source, how.source(SIDE_PX // STRIDE, SIDE_PX // STRIDE, STRIDE), scale)
     if off_scale:
         target[:] = 0.0

@@ -14,7 +14,7 @@ HOLES = Kind(
     limits=_SIMULATED,
     levels=("square", "hole"),
     make=HoleMapTask,
-    steps=3000,
+    steps=1000,
     batch=8,
 )
 
@@ -29,5 +29,5 @@ HOLE_SCORES = {
         batch=batch,
         learning_rate=rate,
     )
-    for name, steps, batch, rate in ((OWN, 3000, 64, 2e-3), (AVERAGE_POOL, 1500, 16, 1e-3), (PADDED, 1500, 16, 1e-3))
+    for name, steps, batch, rate in ((OWN, 1500, 64, 2e-3), (AVERAGE_POOL, 1500, 16, 1e-3), (PADDED, 1500, 16, 1e-3))
 }

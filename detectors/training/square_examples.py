@@ -37,6 +37,9 @@ ALSO: Mapping[str, SquareClass] = {
 _SAME = 0.4
 """An opening and a label are the same thing when they share so much of the area they cover together."""
 
+_WITHIN = 0.9
+"""Of a small square only the middle is seen: so much of the opening lies within the label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -174,6 +177,8 @@ def _class_of(found: Openings, region: Region, marks: Sequence[SquareMark]) -> i
         outline = cv2.convexHull(np.array(mark.corners_px, np.float32))[:, 0]
         common, _ = cv2.intersectConvexConvex(own, outline)
         share = common / (area + abs(float(cv2.contourArea(outline))) - common)
+        if mark.category == "small" and common > _WITHIN * area:
+            share = max(share, _WITHIN)
         if share > best:
             best, name = share, mark.category
     return CLASSES.index(named_class(name)) if name else -1

@@ -145,3 +145,7 @@ def test_an_export_that_does_not_exist_is_refused_with_those_that_do(tmp_path: P
     refused("export", tmp_path, "--to", "xlsx", "--out", tmp_path / "o", says="csv, parquet, json, star, coco")
     refused("export", tmp_path, "--to", "csv", "--out", tmp_path / "o", says="night.db")
     assert not (tmp_path / "o").exists()
+
+
+def test_training_of_squares_names_the_command_that_trains() -> None:
+    refused("train", "squares", "--labels", "mine", "-o", "there", says="epicycle train square-scores --labels mine")

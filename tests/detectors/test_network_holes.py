@@ -44,6 +44,27 @@ def test_lattices_of_any_basis(finder, draw_holes, cell, tilt):
     assert (nearest(places, drawn.centres) < 10.0).mean() >= 0.85
 
 
+def test_holes_darker_than_their_film(finder, draw_holes):
+    drawn = draw_holes(np.random.default_rng(9), radius=18.0, pitch=54.0, film=70.0, hole=45.0, missing=0.0)
+    found = finder.find(Image(drawn.pixels))
+    assert (nearest(drawn.whole, told(found)) < 4.0).mean() >= 0.95
+    means = [hole.mean for hole in found.holes if hole.status is Site.HOLE]
+    assert np.median(means) == pytest.approx(45, rel=0.12)
+
+
+def test_vacuum_has_no_sites(finder, draw_holes):
+    drawn = draw_holes(np.random.default_rng(12), radius=12.0, pitch=44.0, missing=0.0)
+    pixels = drawn.pixels.copy()
+    rows, cols = np.indices(pixels.shape)
+    torn = np.hypot(rows - 200, cols - 150) < 110
+    pixels[torn] = np.random.default_rng(1).poisson(90, torn.sum())
+    found = finder.find(Image(pixels))
+    places = np.array([(hole.row_px, hole.col_px) for hole in found.holes])
+    assert (np.hypot(*(places - (200, 150)).T) > 80).all()
+    beside = drawn.whole[np.hypot(*(drawn.whole - (200, 150)).T) > 140]
+    assert (nearest(beside, told(found)) < 4.0).mean() >= 0.95
+
+
 def test_real_holes(finder, real, truth):
     image = real("medmag_21feb25a_668x474")
     found = finder.find(image)

@@ -134,6 +134,15 @@ def test_sheets_hold_the_labels_of_what_was_found(draw_mesh, tmp_path):
     assert examples_of([sheet_of(np.zeros((64, 64), np.float32), [], "blank")]).classes.size == 0
 
 
+def test_a_small_square_is_labelled_by_the_middle_that_is_seen(draw_mesh):
+    pixels = draw_mesh(np.random.default_rng(5), opening=30, pitch=90, angle_deg=0)
+    centre = np.array(pixels.shape) / 2
+    box = [(-30, -30), (-30, 30), (30, 30), (30, -30)]
+    corners = tuple((float(centre[0] + a), float(centre[1] + b)) for a, b in box)
+    small, thick = (sheet_of(pixels, [SquareMark(corners, name)], "one").classes for name in ("small", "thick"))
+    assert ((small >= 0).sum(), (thick >= 0).sum()) == (1, 0)
+
+
 def test_names_of_classes():
     assert named_class("Thick") is SquareClass.SMALL_OR_THICK
     assert named_class("broken or dry") is SquareClass.BROKEN_OR_DRY

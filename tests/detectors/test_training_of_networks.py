@@ -10,10 +10,10 @@ torch = pytest.importorskip("torch", reason="networks are an optional extra")
 pytest.importorskip("safetensors", reason="networks are an optional extra")
 
 from epicycle.detectors import network_weights  # noqa: E402
-from epicycle.detectors.hole_network import ARCHITECTURE, HoleMaps  # noqa: E402
+from epicycle.detectors.hole_network import ARCHITECTURE, HoleMaps, evened  # noqa: E402
 from epicycle.detectors.training.calibration import calibration_error, platt, sorting  # noqa: E402
 from epicycle.detectors.training.hole_maps import HoleMapTask  # noqa: E402
-from epicycle.detectors.training.kinds import HOLES  # noqa: E402
+from epicycle.detectors.training.kinds import HOLE_SCORES, HOLES  # noqa: E402
 from epicycle.detectors.training.labelled import held_out, read_labels  # noqa: E402
 from epicycle.detectors.training.loop import CHECKPOINT, Plan, device_of, fresh, train  # noqa: E402
 from epicycle.detectors.training.running import prepared  # noqa: E402
@@ -153,6 +153,31 @@ def test_a_run_writes_weights_and_card_and_can_be_trained_further(folder, tmp_pa
     assert further.finish()[1].before == further.before
 
 
+@pytest.mark.parametrize("kind", [HOLES, HOLE_SCORES["hole-scores"]])
+def test_what_ships_is_what_the_command_makes(kind):
+    said = json.loads(network_weights.shipped(kind.name).with_suffix(".json").read_text())
+    plan = {"seed": 50, "steps": kind.steps, "batch": kind.batch, "learning_rate": kind.learning_rate}
+    assert said["plan"] == plan
+    assert said["data"] == "the simulator, seed 50"
+    assert said["images"] + said["held_out"] == 600
+    assert "holds its starting values" not in said["limits"]
+
+
+def test_evened_film_has_one_level_and_one_contrast(draw_holes):
+    drawn = draw_holes(np.random.default_rng(3), shape=(240, 320), radius=12.0, pitch=44.0)
+    film = np.ones(drawn.pixels.shape, np.float32)
+    image = (drawn.pixels - drawn.pixels.mean()) / drawn.pixels.std()
+    shade = np.linspace(0.6, 2.0, 320, dtype=np.float32)
+    plain, shaded = evened(image, film), evened(image * shade + 3 * shade, film)
+    assert np.abs(plain[30:-30, 30:-30] - shaded[30:-30, 30:-30]).mean() < 0.15
+    barred = film.copy()
+    barred[:, 200:] = 0
+    dark = np.where(barred > 0, image, np.float32(-8))
+    # A bar tells nothing of the level of the film beside it.
+    assert np.abs(evened(dark, barred)[:, 150:190] - plain[:, 150:190]).mean() < 0.15
+    assert np.isfinite(evened(image, 0 * film)).all()
+
+
 def test_weights_that_are_none_are_refused_in_words(tmp_path):
     good = tmp_path / "good.safetensors"
     network = HoleMaps()
@@ -160,7 +185,7 @@ def test_weights_that_are_none_are_refused_in_words(tmp_path):
     network_weights.load(HoleMaps(), good, ARCHITECTURE)
     with pytest.raises(BadInput, match="no weights at"):
         network_weights.load(network, tmp_path / "gone.safetensors", ARCHITECTURE)
-    with pytest.raises(BadInput, match=r"holds weights of hole-map-1"):
+    with pytest.raises(BadInput, match=r"holds weights of hole-map-2"):
         network_weights.load(network, good, "another")
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(good.read_bytes()[:-1000])

@@ -124,3 +124,13 @@ def test_what_would_not_fit_is_not_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(mrc, "MOST_UNPACKED_BYTES", 1000)
     with pytest.raises(BadImage, match="unpack it first"):
         read_image(path)
+
+
+@pytest.mark.parametrize("meant", ["0 to 255", "-128 to 127"])
+def test_bytes_that_say_nothing_are_taken_so_that_neighbours_agree(tmp_path, meant):
+    along = np.linspace(0, 6, COLS)[None] + np.linspace(0, 4, ROWS)[:, None]
+    wave = np.rint(100 * np.sin(along))
+    signed = wave + 128 if meant == "0 to 255" else wave
+    path = tmp_path / "a.mrc"
+    by_hand(path, 0, pixels=signed.astype(np.uint8 if meant == "0 to 255" else np.int8).view(np.int8)[None])
+    assert np.array_equal(read_image(path)[0], signed)

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from epicycle.imaging.correlation import find_lag
 from epicycle.imaging.registration import displacement
 
 Make = Callable[..., Any]
@@ -95,3 +96,20 @@ def test_real_views_find_themselves_under_noise(real_image: Make, name: str) -> 
     found = displacement(*noisy)
     assert (found.row_px, found.col_px) == pytest.approx((41, 23), abs=0.6)
     assert found.confidence > 0.9
+
+
+def test_half_a_pixel_does_not_make_a_place_fit_worse() -> None:
+    rng = np.random.default_rng(4)
+    fine = scene(rng, 640, 2.5).astype(np.float32)  # detail of 1.25 px at every second row and column
+    fixed, beside = fine[::2, ::2], fine[1::2, 1::2][20:280, 30:290]
+    aligned = fixed[20:280, 30:290]
+    scores = []
+    for moving, between in ((aligned, False), (beside, False), (beside, True)):
+        found = find_lag(
+            fixed, moving, expected=(20.0, 30.0), reach=(40.0, 40.0), least_overlap=6e4, between_pixels=between
+        )
+        assert (found.row_px, found.col_px) == pytest.approx((20, 30) if moving is aligned else (20.5, 30.5), abs=0.1)
+        scores.append(found.score)
+    assert scores[0] > 0.99
+    assert scores[1] < 0.95
+    assert scores[2] > 0.97

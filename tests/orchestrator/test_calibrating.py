@@ -12,9 +12,9 @@ from epicycle.hardware.records import StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope, connect
 from epicycle.hardware.simulator.evaluation import studio
 from epicycle.hardware.simulator.evaluation.truth import TrueHole, grid_to_stage
-from epicycle.orchestrator.calibrating import measure_level_offset, measure_offset, measure_shift
+from epicycle.orchestrator.calibrating import measure_aim, measure_shift
 from epicycle.protocols.cassette import Cassette
-from epicycle.targeting.calibration import CalibrationRefused, check_offset, check_shift
+from epicycle.targeting.calibration import CalibrationRefused
 from epicycle.targeting.frames import carry
 
 START = datetime(2026, 1, 5, 18, tzinfo=UTC)
@@ -38,14 +38,7 @@ def at_a_hole(folder: Path, seed: int) -> tuple[SimulatedMicroscope, VirtualCloc
 
 def test_what_pictures_tell_is_what_the_instrument_does(tmp_path: Path) -> None:
     scope, clock, hole = at_a_hole(tmp_path, 2)
-    instrument, presets = scope.instrument, scope.presets()
-    shift = check_shift(measure_shift(scope, presets["hole"], clock, "s", reach_um=4.0, off_um=1.0), clock.now())
-    true = instrument.shift_matrix_at(clock.now())
-    # Scale and rotation of the hole level are themselves off by some 0.6 % and 0.25°.
-    np.testing.assert_allclose(shift.matrix, true, atol=0.02)
-    assert np.abs(true - np.eye(2)).max() > 0.008
-
-    preset = presets["hole"]
+    instrument, preset = scope.instrument, scope.presets()["hole"]
     pixel = instrument.view(preset, clock.now()).pixels_of(np.array([hole.x_um, hole.y_um]))
     seen = carry(instrument.nominal(preset), float(pixel[0]), float(pixel[1]))
     whole = instrument.profile.levels["exposure"].preset
@@ -53,16 +46,24 @@ def test_what_pictures_tell_is_what_the_instrument_does(tmp_path: Path) -> None:
         update={"rows_px": 512, "cols_px": 512, "binning": 8, "frames": 1, "exposure_s": 1.0}
         | {"pixel_size_a": whole.pixel_size_a * 8, "dose_e_per_a2": 1.0}
     )
-    offset = measure_offset(
-        scope, preset, fine, clock, "o", holes_um=[seen], radius_um=hole.radius_um, off_um=0.35, shift=shift
-    )
-    expected = instrument.profile.levels["hole"].offset_um
-    assert (check_offset(offset, clock.now()).x_um, offset.y_um) == pytest.approx(expected, abs=0.03)
+    known = measure_aim(scope, clock, "aim", fine=fine, hole_um=seen, radius_um=hole.radius_um)
+    assert (instrument.state.shift_x_um, instrument.state.shift_y_um) == (0.0, 0.0)
 
-    views = measure_level_offset(scope, presets["square"], preset, clock, "v", reach_um=2.0, off_um=1.0)
-    expected = np.subtract(instrument.profile.levels["square"].offset_um, expected)
-    assert (views.x_um, views.y_um) == pytest.approx(tuple(expected), abs=0.15)
-    assert (scope.instrument.state.shift_x_um, scope.instrument.state.shift_y_um) == (0.0, 0.0)
+    true = instrument.shift_matrix_at(clock.now())
+    assert known.image_shift is not None
+    # Scale and rotation of the hole level are themselves off by some 0.6 % and 0.25°.
+    np.testing.assert_allclose(known.image_shift.matrix, true, atol=0.02)
+    assert np.abs(true - np.eye(2)).max() > 0.008
+    levels = instrument.profile.levels
+    offset, views = known.offset("hole", "exposure"), known.offset("square", "hole")
+    assert offset is not None
+    assert views is not None
+    expected = levels["hole"].offset_um
+    assert (offset.x_um, offset.y_um) == pytest.approx(expected, abs=0.03)
+    expected = tuple(np.subtract(levels["square"].offset_um, expected))
+    assert (views.x_um, views.y_um) == pytest.approx(expected, abs=0.15)
+    assert known.microscope == scope.capabilities().name
+    assert known.magnifications["hole"] == preset.magnification
 
 
 def test_where_nothing_is_seen_nothing_is_calibrated(tmp_path: Path) -> None:
