@@ -8,6 +8,9 @@ from sqlalchemy.orm import Session as OrmSession
 from .journal import plain
 from .models import STATE_TABLES, Base, Event
 
+_LATER: dict[str, dict[str, Any]] = {"hole": {"shots": None}, "exposure": {"shot": 0}}
+"""Columns that events of the first schema do not know, and what they were brought up to date with."""
+
 Rows = dict[tuple[str, int], dict[str, Any]]
 
 
@@ -25,7 +28,9 @@ def fold(db: OrmSession, upto: int | None = None) -> Rows:
         query = query.where(Event.id <= upto)
     for body in db.scalars(query):
         for change in body.get("changes", ()):
-            rows.setdefault((change["table"], change["id"]), {}).update(change["set"])
+            rows.setdefault((change["table"], change["id"]), dict(_LATER.get(change["table"], {}))).update(
+                change["set"]
+            )
     return rows
 
 

@@ -228,7 +228,8 @@ def _remember_changes(db: OrmSession) -> dict[Base, set[str]]:
         for row in session.new:
             if row.__tablename__ in STATE_TABLES:
                 touched[row] = {column.key for column in inspect(row).mapper.column_attrs}
-        for row in session.dirty:
+        # In an order of its own: that of the session's set is another in every process.
+        for row in sorted(session.dirty, key=lambda row: (row.__tablename__, str(inspect(row).identity))):
             if row.__tablename__ in STATE_TABLES and session.is_modified(row):
                 state = inspect(row)
                 changed = {c.key for c in state.mapper.column_attrs if state.attrs[c.key].history.has_changes()}

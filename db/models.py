@@ -234,7 +234,7 @@ class BisGroup(Base):
 
 
 class Hole(Base):
-    """One hole of the film, found on the square's image. Exposed once at most, ever."""
+    """One hole of the film, found on the square's image. No place in it is exposed twice, ever."""
 
     __tablename__ = "hole"
     __table_args__ = (
@@ -257,14 +257,17 @@ class Hole(Base):
     reason: Mapped[str] = mapped_column(default="")
     visit_order: Mapped[int | None] = mapped_column(default=None)
     added_by: Mapped[str] = mapped_column(default="")
+    shots: Mapped[list[Any] | None] = mapped_column(default=None)
+    """Where its shots go, pairs of µm from its middle, by number of the shot; fixed when it is chosen. None is one
+    shot, in the middle or set off by offset targeting."""
 
 
 class Exposure(Base):
-    """One shot on a hole: intended before, settled after. The unique hole is the lock against a second one."""
+    """One shot on a hole: intended before, settled after. Unique hole and shot are the lock against a second one."""
 
     __tablename__ = "exposure"
     __table_args__ = (
-        UniqueConstraint("hole_id"),
+        UniqueConstraint("hole_id", "shot"),
         _one_of("status", "intended", "done", "lost", "failed"),
         _one_of("analysis", "none", "waiting", "done", "failed"),
     )
@@ -273,13 +276,15 @@ class Exposure(Base):
     group_id: Mapped[int | None] = mapped_column(ForeignKey("bis_group.id"), default=None)
     number: Mapped[int]
     """Order of shots in the night, from 1."""
+    shot: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Which of the shots of its hole, from 0."""
     status: Mapped[str] = mapped_column(default="intended")
     reason: Mapped[str] = mapped_column(default="")
     image_id: Mapped[int | None] = mapped_column(ForeignKey("image.id"), default=None)
     shift_x_um: Mapped[float] = mapped_column(default=0.0)
     shift_y_um: Mapped[float] = mapped_column(default=0.0)
     offset_x_um: Mapped[float] = mapped_column(default=0.0)
-    """Deliberate distance from the hole's centre (offset targeting)."""
+    """Deliberate distance from the hole's centre (offset targeting, several shots)."""
     offset_y_um: Mapped[float] = mapped_column(default=0.0)
     target_defocus_um: Mapped[float] = mapped_column(default=0.0)
     dose_e_per_a2: Mapped[float | None] = mapped_column(default=None)

@@ -1,10 +1,10 @@
 """Which grids are good, how sure that is, and why, in words.
 
-A grid is judged by the share of its exposures that would be usable if it were collected. Exposures of one square
-resemble each other, so n judged ones in a square count as n / (1 + (n - 1) ρ) independent ones (the design effect of
-cluster sampling; Kish, Survey Sampling, 1965), and the share has a Beta posterior over a flat prior. The verdict
-follows from how much of it lies above two shares. Grids stand in the order of verdict, then of expected share over
-median fit resolution: much and sharp first.
+A grid is judged by the share of its exposures that would be usable if it were collected. Several of one hole tell of
+the same ice and count as one; those of one square resemble each other, so n judged ones in a square count as
+n / (1 + (n - 1) ρ) independent ones (the design effect of cluster sampling; Kish, Survey Sampling, 1965), and the share
+has a Beta posterior over a flat prior. The verdict follows from how much of it lies above two shares. Grids stand in
+the order of verdict, then of expected share over median fit resolution: much and sharp first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,8 +98,8 @@ def ranked(summaries: Iterable[GridSummary]) -> list[RankedGrid]:
     ]
 
 
-def posterior(by_square: Sequence[tuple[int, int]]) -> Share:
-    """Judge from (judged, usable) exposures of each square."""
+def posterior(by_square: Sequence[tuple[int, float]]) -> Share:
+    """Judge from (judged, usable) holes of each square."""
     coins = heads = 0.0
     for judged, usable in by_square:
         weight = 1 / (1 + (judged - 1) * LIKENESS)

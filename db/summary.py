@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from sqlalchemy import (
@@ -29,6 +29,10 @@ from .querying import Reader, connected
 
 NOT_THE_GRID = frozenset({"black", "during-refill"})
 """Flags of exposures that say something of the microscope and nothing of the grid."""
+
+USABLE_SHARE = 0.5
+"""A hole of several shots counts as usable where so many of its judged ones are: it is the hole that is judged by them,
+and the best of them would promise what the others do not hold."""
 
 OVER = frozenset({"stopped", "parked", "finished"})
 """Run statuses in which nothing moves."""
@@ -123,7 +127,8 @@ class GridSummary:
     judged, usable
         Shots whose verdict says something of the grid, and how many of them are usable.
     by_square
-        (judged, usable) of every square with judged shots, in the order of the squares' numbers.
+        (judged, usable) holes of every square with judged shots, in the order of the squares' numbers; a hole of
+        several shots is judged once, and usable by the share of them that are.
     flags
         How often each short word of blame was said of a judged shot.
     best_fit_a, median_fit_a, median_ice_nm
@@ -158,7 +163,7 @@ class GridSummary:
     waiting: int
     judged: int
     usable: int
-    by_square: Sequence[tuple[int, int]]
+    by_square: Sequence[tuple[int, float]]
     flags: Mapping[str, int]
     best_fit_a: float | None
     median_fit_a: float | None
@@ -262,9 +267,9 @@ def _summed(
 ) -> GridSummary:
     done = [shot for shot in shots if shot.status == "done"]
     judged = [shot for shot in done if shot.usable is not None and NOT_THE_GRID.isdisjoint(shot.flags)]
-    tallies: dict[int, list[bool]] = defaultdict(list)
+    tallies: dict[int, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for shot in judged:
-        tallies[shot.square_id].append(shot.usable)
+        tallies[shot.square_id][shot.hole_id].append(shot.usable)
     fits = [fit for shot in done if (fit := measures.get((shot.id, "fit_resolution_a"))) is not None]
     ices = [ice for shot in done if (ice := measures.get((shot.id, "ice_nm"), shot.ice_nm)) is not None]
     last = max(done, key=lambda shot: shot.number, default=None)
@@ -281,7 +286,7 @@ def _summed(
         waiting=sum(shot.analysis == "waiting" for shot in done),
         judged=len(judged),
         usable=sum(shot.usable for shot in judged),
-        by_square=[(len(tally), sum(tally)) for tally in tallies.values()],
+        by_square=[(len(holes), sum(map(fmean, holes.values()))) for holes in tallies.values()],
         flags=Counter(flag for shot in judged for flag in shot.flags),
         best_fit_a=min(fits, default=None),
         median_fit_a=median(fits) if fits else None,

@@ -59,7 +59,7 @@ class AtlasView:
 
 @dataclass(frozen=True, slots=True)
 class SquareView:
-    """One opening of the mesh; ``holes``, ``exposures`` and ``usable`` count what is in it."""
+    """One opening of the mesh; ``holes``, ``holes_exposed``, ``exposures`` and ``usable`` ones count what is in it."""
 
     id: int
     grid_id: int
@@ -81,6 +81,7 @@ class SquareView:
     correction_y_um: float
     lattice: Mapping[str, Any] | None
     holes: int
+    holes_exposed: int
     exposures: int
     usable: int
     image: ImageView | None
@@ -109,7 +110,11 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class HoleView:
-    """One hole; ``exposure_number`` and ``usable`` are None where it was not shot or not judged."""
+    """One hole.
+
+    ``exposure_number`` is that of its first shot, ``usable`` says whether half of its judged shots are; both are None
+    where it was not shot or not judged. ``shots`` are the places of several shots, µm from its middle, None for one.
+    """
 
     id: int
     square_id: int
@@ -126,6 +131,7 @@ class HoleView:
     reason: str
     visit_order: int | None
     added_by: str
+    shots: Sequence[Sequence[float]] | None
     exposure_number: int | None
     usable: bool | None
 
@@ -142,6 +148,7 @@ class ExposureView:
     square_number: int
     hole_id: int
     hole_number: int
+    shot: int
     group_id: int | None
     stage_x_um: float
     stage_y_um: float

@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, SelectBase, Subquery, and_, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    SelectBase,
+    Subquery,
+    and_,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from .models import (
     Atlas,
@@ -31,7 +45,7 @@ from .models import (
 )
 from .querying import Reader, connected, filled, rows
 from .ranking import RankedGrid, Share, Verdict, rank
-from .summary import Counts, GridSummary, NightStatus, grids, night_status
+from .summary import USABLE_SHARE, Counts, GridSummary, NightStatus, grids, night_status
 from .view_records import (
     AtlasView,
     CommandView,
@@ -119,7 +133,8 @@ def squares_of(reader: Reader, grid_id: int | None = None) -> list[SquareView]:
     counts = (
         select(
             Hole.square_id.label("owner"),
-            func.count(Hole.id).label("holes"),
+            func.count(Hole.id.distinct()).label("holes"),
+            func.count(Exposure.hole_id.distinct()).filter(Exposure.status == "done").label("holes_exposed"),
             func.count(Exposure.id).filter(Exposure.status == "done").label("exposures"),
             func.count(Exposure.id).filter(Exposure.status == "done", Exposure.usable.is_(True)).label("usable"),
         )
@@ -127,7 +142,7 @@ def squares_of(reader: Reader, grid_id: int | None = None) -> list[SquareView]:
         .group_by(Hole.square_id)
         .subquery()
     )
-    query = _with_counts(Square, counts, "holes", "exposures", "usable")
+    query = _with_counts(Square, counts, "holes", "holes_exposed", "exposures", "usable")
     with connected(reader) as connection:
         found = connection.execute(query.where(where).order_by(Square.grid_id, Square.number)).all()
         pictures = _images_of(connection, Square, found, "survey")
@@ -147,15 +162,24 @@ def groups_of(reader: Reader, *, grid_id: int | None = None, square_id: int | No
 
 def holes_of(reader: Reader, *, grid_id: int | None = None, square_id: int | None = None) -> list[HoleView]:
     """List the holes of a square, a grid or all, by number."""
+    shots = (
+        select(
+            Exposure.hole_id,
+            func.min(Exposure.number).label("exposure_number"),
+            (func.avg(cast(Exposure.usable, Integer)) >= USABLE_SHARE).label("usable"),
+        )
+        .group_by(Exposure.hole_id)
+        .subquery()
+    )
     query = (
         select(
             Hole.__table__,
             Square.number.label("square_number"),
-            Exposure.number.label("exposure_number"),
-            Exposure.usable,
+            shots.c.exposure_number,
+            shots.c.usable,
         )
         .join(Square, Square.id == Hole.square_id)
-        .outerjoin(Exposure, Exposure.hole_id == Hole.id)
+        .outerjoin(shots, shots.c.hole_id == Hole.id)
         .where(_within(grid_id, square_id))
         .order_by(Square.grid_id, Square.number, Hole.number)
     )

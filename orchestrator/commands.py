@@ -9,9 +9,9 @@ from ..db.journal import Entry
 from ..protocols.changing import changed
 from ..protocols.errors import BadInput
 from ..targeting.defocus import rolling_defocus
-from . import judging
+from . import judging, shots
 from .flow import RunStatus
-from .giving_up import end_grid, end_square
+from .giving_up import end_grid, end_hole, end_square
 from .grouping import group_to_join
 from .halting import Halt
 from .night import Night
@@ -145,6 +145,7 @@ def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
     ):
         raise Refused("a hole that is chosen or was exposed is there already")
     grid = entry.db.get_one(models.Grid, square.grid_id)
+    places = shots.places_in(night, radius_um if "radius_um" in command.args else shots.radius_of(grid, radius_um))
     group = group_to_join(night, entry.db, grid, square, (x_um, y_um))
     members = 0 if group is None else sum(h.group_id == group.id for h in near)
     if group is None:
@@ -162,6 +163,7 @@ def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
         visit_order=members,
         added_by=command.asked_by,
         reason=f"taken: added by {command.asked_by}",
+        shots=places,
     )
     entry.db.add(hole)
     return f"hole {hole.number} added to square {square.number}"
@@ -198,7 +200,7 @@ def _remove_target(night: Night, entry: Entry, command: models.Command) -> str:
         raise Refused(f"square {square.number} has no hole {command.args.get('hole')}")
     if hole.status != "chosen":
         raise Refused(f"hole {hole.number} is {hole.status}, there is nothing to take off")
-    hole.status, hole.reason = "skipped", f"taken off by {command.asked_by}"
+    end_hole(entry, hole, "skipped", f"taken off by {command.asked_by}")
     return f"hole {hole.number} taken off"
 
 

@@ -6,6 +6,7 @@ before the intent was written. Both stand in the step's intent, so a decision ma
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import Entry
+from ..db.summary import USABLE_SHARE
 from ..policies.records import Choice, Limits, Offer, Outcome, Policy, Question, SessionView
 from ..protocols.screening import PluginChoice
 from .night import Night
@@ -120,15 +122,30 @@ def outcomes_upto(db: OrmSession, event_id: int) -> tuple[Outcome, ...]:
     measures: dict[int, dict[str, float]] = {}
     for measure in db.scalars(select(models.Measure).where(models.Measure.of_kind == "exposure")):
         measures.setdefault(measure.of_id, {})[measure.name] = measure.value
-    return tuple(
-        Outcome(
-            hole_id=hole.id,
-            square_id=square.id,
-            grid_id=square.grid_id,
-            x_um=hole.stage_x_um,
-            y_um=hole.stage_y_um,
-            usable=shot.usable,
-            measures=measures.get(shot.id, {}),
-        )
-        for shot, hole, square in rows
+    by_hole: dict[int, list[tuple[models.Exposure, models.Hole, models.Square]]] = {}
+    for shot, hole, square in rows:
+        by_hole.setdefault(hole.id, []).append((shot, hole, square))
+    return tuple(_outcome(taken, measures) for taken in by_hole.values())
+
+
+def _outcome(
+    taken: Sequence[tuple[models.Exposure, models.Hole, models.Square]], measures: Mapping[int, Mapping[str, float]]
+) -> Outcome:
+    """Give what a hole has shown: the mean of its shots, usable if half of those with a verdict are.
+
+    Shots of one hole tell of the same ice, so they count as one outcome, or a policy would take a hole for many. The
+    best of them would promise what the others do not keep, and every hole is shot as often.
+    """
+    _, hole, square = taken[0]
+    verdicts = [shot.usable for shot, _, _ in taken if shot.usable is not None]
+    shown = [measures.get(shot.id, {}) for shot, _, _ in taken]
+    names = list(dict.fromkeys(name for one in shown for name in one))
+    return Outcome(
+        hole_id=hole.id,
+        square_id=square.id,
+        grid_id=square.grid_id,
+        x_um=hole.stage_x_um,
+        y_um=hole.stage_y_um,
+        usable=sum(verdicts) >= USABLE_SHARE * len(verdicts) if verdicts else None,
+        measures={name: fmean(one[name] for one in shown if name in one) for name in names},
     )

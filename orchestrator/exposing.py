@@ -1,4 +1,4 @@
-"""The exposures: which square and group are next, and each hole once. Nothing is ever exposed twice."""
+"""The exposures: which square and group are next, and each shot of each hole once. No place is ever exposed twice."""
 
 import math
 from collections.abc import Mapping
@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
 from ..db.journal import LOST, Entry, Lost
 from ..hardware.errors import BeamLost, TargetFault
 from ..hardware.records import Acquired, ImageShift, Shot
 from ..targeting.offset import offset_um
-from . import commands, focusing, guarding, judging, remaining
+from . import commands, focusing, guarding, judging, remaining, shots
 from .centring import stand_at_group
 from .flow import Phase
 from .giving_up import expose_key
 from .night import Night
-from .shooting import keep, to_stage
+from .shooting import keep, to_stage, turned, turned_back
 
 Move = tuple[Phase, str]
 
@@ -74,19 +75,22 @@ def next_group(night: Night) -> Move:
 
 
 def expose(night: Night) -> Move:
-    """Expose what is left of the group, hole by hole."""
+    """Expose what is left of the group, hole by hole and shot by shot; the stage stays where it is."""
     grid, square = night.grid(), night.square()
     stand_at_group(night, grid, square)
     while True:
         group = night.group()
         with night.journal.read() as db:
             hole = remaining.next_hole(db, group.id)
-        if hole is None or group.status not in ("chosen", "centred"):
+            shot = None if hole is None else shots.next_of(db, hole)
+        if hole is None or shot is None or group.status not in ("chosen", "centred"):
             break
-        night.hole_in_work = hole.id
+        if shots.drop_if_lit(night, grid, hole, shot):
+            continue
+        night.hole_in_work, night.shot_in_work = hole.id, shot
         guarding.check(night)
-        _expose_hole(night, grid, square, group, hole)
-        night.hole_in_work = None
+        _expose_hole(night, grid, square, group, hole, shot)
+        night.hole_in_work, night.shot_in_work = None, 0
         commands.boundary(night)
     if group.status == "centred":
         with night.journal.write(grid_id=grid.id) as entry:
@@ -96,58 +100,82 @@ def expose(night: Night) -> Move:
 
 
 def _expose_hole(
-    night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup, hole: models.Hole
+    night: Night, grid: models.Grid, square: models.Square, group: models.BisGroup, hole: models.Hole, shot: int
 ) -> None:
-    name = f"g{grid.slot:02}-s{square.number:03}-h{hole.number:04}"
+    name = f"g{grid.slot:02}-s{square.number:03}-h{hole.number:04}" + (f"-shot{shot}" if shot else "")
     night.journal.step(
-        expose_key(hole),
+        expose_key(hole.id, shot),
         "expose",
         lambda intent: _shoot(night, name, intent),
-        lambda entry, shot: _record_exposure(night, entry, hole, shot),
-        intend=lambda entry: _intend(night, entry, grid, group, hole),
+        lambda entry, taken: _record_exposure(night, entry, hole, shot, taken),
+        intend=lambda entry: _intend(night, entry, grid, group, hole, shot),
         settle=lambda: _settled(night, name),
-        write_off=lambda entry: _write_off(entry, hole),
+        write_off=lambda entry: _write_off(entry, hole, shot),
         grid_id=grid.id,
     )
     with night.journal.read() as db:
-        exposure = db.scalars(select(models.Exposure).where(models.Exposure.hole_id == hole.id)).one()
+        exposure = _row(db, hole, shot)
     if "black" in exposure.flags:
-        raise BeamLost(f"the exposure of hole {hole.number} came out black; it is not data, and the beam is looked at")
+        raise BeamLost(
+            f"the exposure of {_called(hole, shot)} came out black; it is not data, and the beam is looked at"
+        )
     judging.begin(night, exposure)
 
 
-def _intend(night: Night, entry: Entry, grid: models.Grid, group: models.BisGroup, hole: models.Hole) -> dict[str, Any]:
-    """Lock the hole against a second exposure, and fix aim and defocus."""
+def _row(db: OrmSession, hole: models.Hole, shot: int) -> models.Exposure:
+    return db.scalars(
+        select(models.Exposure).where(models.Exposure.hole_id == hole.id, models.Exposure.shot == shot)
+    ).one()
+
+
+def _called(hole: models.Hole, shot: int) -> str:
+    return f"hole {hole.number}" if hole.shots is None else f"hole {hole.number} shot {shot}"
+
+
+def _intend(
+    night: Night, entry: Entry, grid: models.Grid, group: models.BisGroup, hole: models.Hole, shot: int
+) -> dict[str, Any]:
+    """Lock the shot's place against a second exposure, and fix aim and defocus."""
     plan = night.plan
     number = (entry.db.scalar(select(func.max(models.Exposure.number))) or 0) + 1
-    dx = dy = 0.0
+    dx, dy = _aside(night, grid, hole, shot)
+    hole_x, hole_y = to_stage(grid, hole.stage_x_um, hole.stage_y_um)
+    x_um, y_um = hole_x + group.correction_x_um + dx, hole_y + group.correction_y_um + dy
+    target_um = group.target_defocus_um if group.target_defocus_um is not None else plan.exposure.defocus_min_um
+    offset_x, offset_y = turned_back(grid, dx, dy) if hole.shots is None else hole.shots[shot]
+    entry.db.add(
+        models.Exposure(
+            hole_id=hole.id,
+            group_id=group.id,
+            number=number,
+            shot=shot,
+            offset_x_um=offset_x,
+            offset_y_um=offset_y,
+            target_defocus_um=target_um,
+            flags=[],
+        )
+    )
+    entry.say("exposure_intended", f"exposure {number}: {_called(hole, shot)}", hole_id=hole.id)
+    set_um = focusing.defocus_to_set(night, entry.db, grid, group, (hole_x + dx, hole_y + dy))
+    return {"x_um": x_um, "y_um": y_um, "target_defocus_um": target_um, "set_defocus_um": set_um}
+
+
+def _aside(night: Night, grid: models.Grid, hole: models.Hole, shot: int) -> tuple[float, float]:
+    """Give how far from the hole's middle a shot goes, stage µm as the grid lies now."""
+    plan = night.plan
+    if hole.shots is not None:
+        return turned(grid, *hole.shots[shot])
     if plan.holes.offset_targeting:
         rng = np.random.default_rng(np.random.SeedSequence((night.me.seed, 7, hole.id)))
         beam_um = night.preset("exposure").beam_diameter_um / 2
-        dx, dy = offset_um(
+        return offset_um(
             plan.holes.offset_distance_um,
             hole.radius_um,
             grid.material,
             rng,
             beam_radius_um=min(beam_um, hole.radius_um / 2),
         )
-    hole_x, hole_y = to_stage(grid, hole.stage_x_um, hole.stage_y_um)
-    x_um, y_um = hole_x + group.correction_x_um + dx, hole_y + group.correction_y_um + dy
-    target_um = group.target_defocus_um if group.target_defocus_um is not None else plan.exposure.defocus_min_um
-    entry.db.add(
-        models.Exposure(
-            hole_id=hole.id,
-            group_id=group.id,
-            number=number,
-            offset_x_um=dx,
-            offset_y_um=dy,
-            target_defocus_um=target_um,
-            flags=[],
-        )
-    )
-    entry.say("exposure_intended", f"exposure {number}: hole {hole.number}", hole_id=hole.id)
-    set_um = focusing.defocus_to_set(night, entry.db, grid, group, (hole_x + dx, hole_y + dy))
-    return {"x_um": x_um, "y_um": y_um, "target_defocus_um": target_um, "set_defocus_um": set_um}
+    return 0.0, 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +209,14 @@ def _settled(night: Night, name: str) -> Exposed | Lost:
     return LOST if stored is None else Exposed(stored, stored.image_shift)
 
 
-def _record_exposure(night: Night, entry: Entry, hole: models.Hole, shot: Exposed) -> None:
-    acquired = shot.acquired
-    row = entry.db.scalars(select(models.Exposure).where(models.Exposure.hole_id == hole.id)).one()
+def _record_exposure(night: Night, entry: Entry, hole: models.Hole, shot: int, taken: Exposed) -> None:
+    acquired = taken.acquired
+    row = _row(entry.db, hole, shot)
     row.image_id = keep(night, entry, acquired, "exposure", row.id, "movie")
     row.status, row.taken_at = "done", acquired.started_at
-    row.shift_x_um, row.shift_y_um = shot.shift.x_um, shot.shift.y_um
+    row.shift_x_um, row.shift_y_um = taken.shift.x_um, taken.shift.y_um
     row.dose_e_per_a2 = acquired.dose_e_per_a2
-    kept = entry.db.get_one(models.Hole, hole.id)
-    kept.status = "exposed"
+    shots.settle(entry, entry.db.get_one(models.Hole, hole.id), row)
     expected = judging.expected_counts(acquired)
     black = expected is not None and acquired.mean_counts < night.protocol.thresholds.minimum_counts_fraction * expected
     if black:
@@ -198,15 +225,13 @@ def _record_exposure(night: Night, entry: Entry, hole: models.Hole, shot: Expose
     else:
         row.analysis = "waiting"
         details = dict(acquired.details) if acquired.path is None else {}
-        text = f"exposure {row.number}: hole {hole.number}"
+        text = f"exposure {row.number}: {_called(hole, shot)}"
         entry.say("exposed", text, exposure_id=row.id, hole_id=hole.id, details=details)
 
 
-def _write_off(entry: Entry, hole: models.Hole) -> None:
-    row = entry.db.scalars(select(models.Exposure).where(models.Exposure.hole_id == hole.id)).one()
+def _write_off(entry: Entry, hole: models.Hole, shot: int) -> None:
+    row = _row(entry.db, hole, shot)
     row.status, row.reason = "lost", "begun, and no whole image of it is on disk"
-    entry.db.get_one(models.Hole, hole.id).status = "lost"
-    entry.db.get_one(models.Hole, hole.id).reason = row.reason
-    entry.say(
-        "exposure_lost", f"exposure {row.number} of hole {hole.number} is lost; it is not tried again", hole_id=hole.id
-    )
+    shots.settle(entry, entry.db.get_one(models.Hole, hole.id), row)
+    text = f"exposure {row.number} of {_called(hole, shot)} is lost; it is not tried again"
+    entry.say("exposure_lost", text, hole_id=hole.id)

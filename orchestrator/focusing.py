@@ -23,7 +23,7 @@ from ..targeting.focus_plan import Spot, focus_spots, known_height
 from ..targeting.frames import apply
 from ..targeting.height_plane import Plane, plane_near
 from ..targeting.tilt import Tilt, up_the_beam_um
-from . import remaining
+from . import remaining, shots
 from .night import Night
 from .shooting import frame_of, to_stage
 
@@ -310,6 +310,6 @@ def _give_up_lit(
         x_um, y_um = to_stage(grid, hole.stage_x_um, hole.stage_y_um)
         away_um = math.hypot(x_um + group.correction_x_um - spot.x_um, y_um + group.correction_y_um - spot.y_um)
         if away_um < reach_um + hole.radius_um:
-            hole.status, hole.reason = "skipped", "spent on focusing: no place was clear of targets"
+            shots.close(entry, hole, "skipped", "spent on focusing: no place was clear of targets")
             lost.append(hole.id)
     entry.say("focused_on_targets", f"{len(lost)} holes spent on focusing, no place was clear of them", holes=lost)

@@ -6,7 +6,7 @@ from ..db import models
 from ..db.journal import Entry
 from ..hardware.errors import LoaderFault
 from ..protocols.errors import EpicycleError
-from . import remaining
+from . import remaining, shots
 from .flow import Phase
 from .night import Night
 
@@ -17,7 +17,7 @@ def give_up_target(night: Night, why: str) -> tuple[Phase, str]:
         group = entry.db.get_one(models.BisGroup, night.me.group_id)
         if night.phase is Phase.EXPOSE and night.hole_in_work is not None:
             hole = entry.db.get_one(models.Hole, night.hole_in_work)
-            _end_hole(entry, hole, "failed", why)
+            end_hole(entry, hole, "failed", why)
             entry.say("hole_given_up", f"hole {hole.number} given up: {why}", hole_id=hole.id)
             after = Phase.EXPOSE
         else:
@@ -68,24 +68,24 @@ def end_square(entry: Entry, square: models.Square, status: str, why: str) -> No
 
 
 def end_group(entry: Entry, group: models.BisGroup, status: str, why: str) -> None:
-    """Close a group and its holes that were never exposed."""
+    """Close a group and its holes that are not done."""
     group.status, group.reason = status, why
     for hole in entry.db.scalars(select(models.Hole).where(models.Hole.group_id == group.id)):
         if hole.status == "chosen":
-            _end_hole(entry, hole, status, why)
+            end_hole(entry, hole, status, why)
 
 
-def expose_key(hole: models.Hole) -> str:
-    """Give the natural key of a hole's one exposure."""
-    return f"hole {hole.id} expose"
+def expose_key(hole_id: int, shot: int) -> str:
+    """Give the natural key of an exposure: its hole, and which of the hole's shots it is."""
+    return f"hole {hole_id} shot {shot} expose" if shot else f"hole {hole_id} expose"
 
 
-def _end_hole(entry: Entry, hole: models.Hole, status: str, why: str) -> None:
+def end_hole(entry: Entry, hole: models.Hole, status: str, why: str) -> None:
     """Close a hole; one whose exposure was begun and never settled is lost, since its ice may be spent."""
-    shot = entry.db.scalars(select(models.Exposure).where(models.Exposure.hole_id == hole.id)).first()
-    if shot is not None and shot.status == "intended":
-        step = entry.db.get(models.Step, expose_key(hole))
-        if step is not None and step.status == "started":
-            step.status, status = "lost", "lost"
-        shot.status, shot.reason = ("lost" if status == "lost" else "failed"), why
-    hole.status, hole.reason = status, why
+    for shot in shots.of_hole(entry.db, hole):
+        if shot.status == "intended":
+            step = entry.db.get(models.Step, expose_key(hole.id, shot.shot))
+            if step is not None and step.status == "started":
+                step.status, status = "lost", "lost"
+            shot.status, shot.reason = ("lost" if status == "lost" else "failed"), why
+    shots.close(entry, hole, status, why)

@@ -1,5 +1,6 @@
 """Chosen holes into groups that one stage position reaches, by everything the protocol wishes of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -13,6 +14,7 @@ from ..db import models
 from ..db.journal import Entry
 from ..hardware.records import Capabilities
 from ..policies.records import Choice
+from ..protocols.errors import BadInput
 from ..protocols.screening import HolePlan
 from ..targeting.defocus import rolling_defocus
 from ..targeting.focus_plan import spread_first
@@ -24,6 +26,7 @@ from ..targeting.routes import shortest_route
 from ..targeting.tilt import Tilt
 from ..targeting.travel import TravelTimes
 from ..targeting.wishes import Beam, Coma, TimeCosts, Wishes, pattern_named
+from . import shots
 from .night import Night
 from .shooting import frame_of
 
@@ -33,10 +36,14 @@ FEWEST_TIMES = 8
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """Groups of the holes of a square, members by their place among the holes; and why others are in none."""
+    """Groups of the holes of a square, members by their place among the holes; and why others are in none.
+
+    ``shots`` are where the shots of each hole go, None for one that is not placed.
+    """
 
     groups: Sequence[Group]
     left_out: dict[int, str]
+    shots: Sequence[list[list[float]] | None] = ()
     plan: Plan | None = None
     wishes: Wishes | None = None
 
@@ -54,13 +61,34 @@ def grouped(
         return Grouped((), {})
     if knows_groups(holes):
         return Grouped(_given_groups(holes), {})
+    aims, no_room = _aims(night, grid, holes)
+    if len(no_room) == len(holes):
+        return Grouped((), no_room)
     wishes = wishes_of(night, db, grid, square, holes)
     values = None
     if wishes.least_coverage < 1:
         values = np.clip([choice.scores.get(hole.id, 0.0) for hole in holes], 0.0, 1.0)
+    if no_room:
+        values = np.ones(len(holes)) if values is None else values
+        values[list(no_room)] = 0.0
     places = np.array([(h.stage_x_um, h.stage_y_um) for h in holes])
     plan = plan_groups(places, wishes, values=values)
-    return Grouped(plan.groups, dict(plan.left_out), plan, wishes)
+    return Grouped(plan.groups, {**plan.left_out, **no_room}, aims, plan, wishes)
+
+
+def _aims(
+    night: Night, grid: models.Grid, holes: Sequence[models.Hole]
+) -> tuple[list[list[list[float]] | None], dict[int, str]]:
+    """Give where the shots of each hole go, and by place among the holes why some have no room for them."""
+    aims: list[list[list[float]] | None] = []
+    no_room: dict[int, str] = {}
+    for place, hole in enumerate(holes):
+        try:
+            aims.append(shots.places_in(night, shots.radius_of(grid, hole.radius_um)))
+        except BadInput as refusal:
+            aims.append(None)
+            no_room[place] = str(refusal)
+    return aims, no_room
 
 
 def wishes_of(
@@ -70,9 +98,14 @@ def wishes_of(
     # As it was recorded: nothing may wait for the microscope inside a transaction.
     wanted, can = night.plan.holes, Capabilities(**night.me.microscope["capabilities"])
     tilt_deg = night.plan.exposure.tilt_deg
+    coma, aside_um = _coma(wanted, can), _aside_um(night, grid, holes)
     # The shift is made in the plane of the specimen, where a tilted one stretches what is seen across the beam.
-    reach_um = min(wanted.bis_radius_um, can.image_shift_limit_um * float(np.cos(np.deg2rad(tilt_deg))))
+    limit_um = can.image_shift_limit_um * float(np.cos(np.deg2rad(tilt_deg)))
+    if coma is not None and aside_um:
+        limit_um = min(limit_um, coma.radius_um())
+    reach_um = min(wanted.bis_radius_um, max(limit_um - aside_um, 0.0))
     basis = _basis(grid, square)
+    plan = night.plan.exposure
     return Wishes(
         radius_um=reach_um,
         minimum_size=wanted.minimum_bis_group,
@@ -84,8 +117,10 @@ def wishes_of(
         basis_um=basis,
         tilt=Tilt(tilt_deg),
         defocus_spread_um=wanted.bis_defocus_spread_um,
-        coma=_coma(wanted, can),
-        beam=_beam(night, wanted, holes),
+        coma=coma,
+        beam=_beam(night, grid, holes),
+        shots=plan.shots_per_hole,
+        offsets_um=plan.shot_offsets_um,
         costs=_costs(db) if wanted.bis_objective == "rate" else TimeCosts(),
     )
 
@@ -125,6 +160,8 @@ def record_groups(
             hole = entry.db.get_one(models.Hole, holes[member].id)
             hole.group_id, hole.visit_order, hole.status = row.id, place, "chosen"
             hole.reason = choice.reasons.get(hole.id, "taken: in reach of a hole that was taken")
+            if found.shots and found.shots[member] is not None:
+                hole.shots = found.shots[member]
     if found.plan is not None and found.wishes is not None:
         _say_plan(entry, square, found.plan, found.wishes, len(groups))
 
@@ -230,13 +267,21 @@ def _basis(grid: models.Grid, square: models.Square) -> list[list[float]] | None
     return [[float(v) for v in step] for step in steps]
 
 
-def _beam(night: Night, wanted: HolePlan, holes: Sequence[models.Hole]) -> Beam | None:
+def _beam(night: Night, grid: models.Grid, holes: Sequence[models.Hole]) -> Beam | None:
     """Give the exposures' beam and the holes it must keep away from; None where that is not asked for."""
+    found_um = float(np.median([hole.radius_um for hole in holes]))
+    if shots.are_placed(night):
+        return Beam(shots.lit_radius_um(night), shots.radius_of(grid, found_um))
     beam_um = night.preset("exposure").beam_diameter_um / 2
-    radius_um = float(np.median([hole.radius_um for hole in holes]))
-    if not wanted.spare_neighbours or beam_um <= 0 or radius_um <= 0:
+    if not night.plan.holes.spare_neighbours or beam_um <= 0 or found_um <= 0:
         return None
-    return Beam(beam_um, radius_um)
+    return Beam(beam_um, found_um)
+
+
+def _aside_um(night: Night, grid: models.Grid, holes: Sequence[models.Hole]) -> float:
+    """Give how far from the middle of its hole the farthest shot goes: so much less of the shift is left for holes."""
+    aims, _ = _aims(night, grid, holes)
+    return max((math.hypot(x, y) for places in aims for x, y in places or ()), default=0.0)
 
 
 def _coma(wanted: HolePlan, can: Capabilities) -> Coma | None:
@@ -248,7 +293,7 @@ def _coma(wanted: HolePlan, can: Capabilities) -> Coma | None:
 def _costs(db: OrmSession) -> TimeCosts:
     """Give what a shot and a group cost by the exposures on record; the usual figures while there are few."""
     usual = TimeCosts()
-    shots = db.execute(
+    taken = db.execute(
         select(models.Exposure.group_id, models.Hole.square_id, models.Exposure.taken_at)
         .join(models.Hole, models.Exposure.hole_id == models.Hole.id)
         .where(models.Exposure.taken_at.is_not(None))
@@ -256,7 +301,7 @@ def _costs(db: OrmSession) -> TimeCosts:
     ).all()
     within: list[float] = []
     between: list[float] = []
-    for (group, square, at), (next_group, next_square, then) in pairwise(shots):
+    for (group, square, at), (next_group, next_square, then) in pairwise(taken):
         if square == next_square and at is not None and then is not None:
             (within if group == next_group else between).append((then - at).total_seconds())
     if min(len(within), len(between)) < FEWEST_TIMES:

@@ -13,6 +13,7 @@ from ..protocols.errors import EpicycleError
 from ..protocols.screening import Thresholds
 from . import worker
 from .analyst import Judged
+from .giving_up import expose_key
 from .night import Night
 from .shooting import look_again
 
@@ -80,7 +81,8 @@ def _recorded_details(night: Night, exposure: models.Exposure) -> Mapping[str, o
     with night.journal.read() as db:
         body = db.scalar(
             select(models.Event.body).where(
-                models.Event.kind == "exposed", models.Event.step_key == f"hole {exposure.hole_id} expose"
+                models.Event.kind == "exposed",
+                models.Event.step_key == expose_key(exposure.hole_id, exposure.shot),
             )
         )
     details: Mapping[str, object] = {} if body is None else body.get("details", {})

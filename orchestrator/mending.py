@@ -44,6 +44,8 @@ def mend(night: Night, error: EpicycleError) -> tuple[Phase, str]:
 def _failure(night: Night, error: EpicycleError) -> tuple[Failure, str]:
     me = night.me
     work = f"{me.phase} grid {me.grid_id} square {me.square_id} group {me.group_id} hole {night.hole_in_work}"
+    if night.hole_in_work is not None and night.shot_in_work:
+        work += f" shot {night.shot_in_work}"
     with night.journal.read() as db:
         failure = Failure(
             phase=night.phase,

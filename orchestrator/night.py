@@ -45,6 +45,7 @@ class Night:
     me: models.Session
     stop_asked: Flag = field(default_factory=Flag)
     hole_in_work: int | None = None
+    shot_in_work: int = 0
     _protocol: ScreeningProtocol | None = None
     _made: "_Plan | None" = None
     _presets: dict[Level, Preset] | None = None
@@ -70,7 +71,7 @@ class Night:
         """The protocol as the present pass and the grid at hand want it."""
         protocol, where = self.protocol, (self.me.pass_number, self.me.grid_id)
         if self._made is None or self._made.of is not protocol or self._made.where != where:
-            own = None if self.me.grid_id is None else self._cassette().grid_in(self._slot(self.me.grid_id))
+            own = None if self.me.grid_id is None else self.cassette.grid_in(self._slot(self.me.grid_id))
             self._made = _Plan(protocol, where, protocol.in_pass(self.me.pass_number, own))
         return self._made.plan
 
@@ -87,12 +88,14 @@ class Night:
             )
         return self._presets[level]
 
-    # small things
-
-    def _cassette(self) -> Cassette:
+    @property
+    def cassette(self) -> Cassette:
+        """The grids that were loaded in the evening."""
         if self._loaded_cassette is None:
             self._loaded_cassette = Cassette.model_validate(self.me.cassette)
         return self._loaded_cassette
+
+    # small things
 
     def _slot(self, grid_id: int) -> int:
         if grid_id not in self._slots:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from .. import __version__
 from ..db import models
-from ..db.connection import create_record, open_reader, open_writer, reading
+from ..db.connection import RecordOlder, create_record, open_reader, open_writer, reading
 from ..db.image_store import ImageStore
 from ..db.journal import Journal
 from ..db.lease import Lease, hold
@@ -29,7 +29,7 @@ from ..protocols.errors import BadInput, EpicycleError
 from ..protocols.screening import ScreeningProtocol
 from ..targeting.calibration import Calibrations
 from ..targeting.calibration_file import as_plain
-from . import calibrated, guarding, plugins
+from . import calibrated, guarding, plugins, shots
 from .analyst import Analyst
 from .column import Column, Reread
 from .flow import Phase, RunStatus
@@ -124,7 +124,11 @@ def take_up(record: Path, settings: Settings) -> Iterator[tuple[Night, Lease]]:
 
 
 def _refuse_finished(record: Path) -> None:
-    engine = open_reader(record)
+    try:
+        engine = open_reader(record)
+    except RecordOlder:
+        open_writer(record).dispose()
+        engine = open_reader(record)
     try:
         with OrmSession(engine) as db:
             session = db.scalars(select(models.Session)).first()
@@ -313,6 +317,7 @@ def _note_capabilities(night: Night) -> None:
                 f"presets.{level} asks for {preset.rows_px} × {preset.cols_px} pixels at binning {preset.binning}, "
                 f"this microscope's camera has {can.camera_rows_px} × {can.camera_cols_px}; bin less or take fewer"
             )
+    shots.demand_room(night)
     presets = {level: preset.model_dump(mode="json") for level, preset in night.column.presets().items()}
     known: Mapping[str, Any] = {**night.me.microscope, "capabilities": asdict(can), "presets": presets}
     night.set(f"microscope {can.name} answers", "microscope_known", microscope=dict(known))

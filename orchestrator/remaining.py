@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
@@ -41,7 +41,7 @@ def next_group(db: OrmSession, square_id: int) -> models.BisGroup | None:
 
 
 def next_hole(db: OrmSession, group_id: int) -> models.Hole | None:
-    """Give the next hole of this group that was chosen and never exposed."""
+    """Give the next hole of this group that was chosen and has a shot to come."""
     return db.scalars(
         select(models.Hole)
         .where(models.Hole.group_id == group_id, models.Hole.status == "chosen")
@@ -116,7 +116,7 @@ def failures(db: OrmSession, work: str, kind: str) -> int:
 
 
 def failed_targets(db: OrmSession, square_id: int | None) -> int:
-    """Count the groups and holes of a square that were given up."""
+    """Count the groups and holes of a square that were given up, holes after some of their shots among them."""
     if square_id is None:
         return 0
     groups = db.scalar(
@@ -124,11 +124,16 @@ def failed_targets(db: OrmSession, square_id: int | None) -> int:
         .select_from(models.BisGroup)
         .where(models.BisGroup.square_id == square_id, models.BisGroup.status == "failed")
     )
+    cut_short = select(models.Exposure.hole_id).where(models.Exposure.status == "failed")
     holes = db.scalar(
         select(func.count())
         .select_from(models.Hole)
         .join(models.BisGroup, models.Hole.group_id == models.BisGroup.id)
-        .where(models.Hole.square_id == square_id, models.Hole.status == "failed", models.BisGroup.status != "failed")
+        .where(
+            models.Hole.square_id == square_id,
+            or_(models.Hole.status == "failed", and_(models.Hole.status == "exposed", models.Hole.id.in_(cut_short))),
+            models.BisGroup.status != "failed",
+        )
     )
     return (groups or 0) + (holes or 0)
 

@@ -28,6 +28,18 @@ def to_stage(grid: models.Grid, x_um: float, y_um: float) -> tuple[float, float]
     return carry(frame_of(grid), x_um, y_um)
 
 
+def turned(grid: models.Grid, dx_um: float, dy_um: float) -> tuple[float, float]:
+    """Bring a distance in the record's frame to what it is on the stage as the grid lies now."""
+    (a, b, _), (c, d, _) = frame_of(grid)
+    return a * dx_um + b * dy_um, c * dx_um + d * dy_um
+
+
+def turned_back(grid: models.Grid, dx_um: float, dy_um: float) -> tuple[float, float]:
+    """Bring a distance on the stage as the grid lies now into the record's frame."""
+    (a, b, _), (c, d, _) = invert(frame_of(grid))
+    return a * dx_um + b * dy_um, c * dx_um + d * dy_um
+
+
 def last_stand(db: OrmSession, grid: models.Grid) -> tuple[float, float]:
     """Give where the stage stood at the end of this grid's last atlas, in the record's frame; (0, 0) if none tells.
 

@@ -28,7 +28,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an exposure of this session gave: measured values by name, and the verdict."""
+    """What a hole of this session gave: measured values by name, and the verdict.
+
+    Each hole is one outcome, however many shots it had, since they tell of the same ice: values are their means, and it
+    is usable if half of them are.
+    """
 
     hole_id: int
     square_id: int

@@ -14,6 +14,7 @@ from .words import Path, dotted, every_field, field_at, probably_meant, section_
 OPENED_WITH = "the session was opened with it"
 ALIKE = "all grids of a night are surveyed alike, so that they can be compared"
 LOADED = "plug-ins are loaded, and their versions recorded, when the session begins"
+PLANNED = "the shots of a hole are planned together, so that none lights another"
 MODEL_OF_TIME = "the same seed must give the same record"
 
 FIXED: dict[str, str] = {
@@ -31,6 +32,9 @@ FIXED: dict[str, str] = {
     "holes.finder": LOADED,
     "holes.policy": LOADED,
     "passes[].policy": LOADED,
+    "passes[].shots_per_hole": PLANNED,
+    "exposure.shots_per_hole": PLANNED,
+    "exposure.shot_offsets_um": PLANNED,
     "analysis.judge": LOADED,
     "analysis.workers": "the analysis processes are started when the session begins",
     "analysis.mean_free_path_nm": "ice thicknesses of one night must be measured with the same constant",

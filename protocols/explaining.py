@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from .document import Document, load, parse
@@ -17,6 +18,7 @@ from .words import (
     alternatives,
     dotted,
     field_at,
+    is_pair,
     probably_meant,
     section_at,
     section_words,
@@ -155,7 +157,13 @@ def _accepted(model: type[BaseModel], path: Path) -> str:
         return section_words(section)
     if info is None:
         return "a finite number, text, true or false, a list or a section"
-    return "a whole number" if isinstance(path[-1], int) else accepted(info)
+    return _accepted_item(info, path) if isinstance(path[-1], int) else accepted(info)
+
+
+def _accepted_item(info: FieldInfo, path: Path) -> str:
+    if not any(is_pair(item) for kind in alternatives(info.annotation)[0] for item in get_args(kind)[:1]):
+        return "a whole number"
+    return "a number" if isinstance(path[-2], int) else "a pair of numbers such as [0.3, 0]"
 
 
 def _meaning(model: type[BaseModel], path: Path) -> str:

@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 from .part import Part, PluginChoice, impossible
 from .preset import Level, Preset
 
+_OFFSET = r"-?[0-9]{1,2}(\.[0-9]{1,3})?,-?[0-9]{1,2}(\.[0-9]{1,3})?"
+PATTERN = rf"^(all|cross|[1-9][0-9]?x[1-9][0-9]?|{_OFFSET}( {_OFFSET}){{0,99}})$"
+"""What `targeting.wishes.pattern_named` understands."""
+
 
 class AtlasPlan(Part):
     """The survey of a whole grid at low magnification."""
@@ -122,10 +126,10 @@ class HolePlan(Part):
     )
     bis_pattern: str = Field(
         default="all",
-        pattern=r"^(all|cross|[1-9][0-9]?x[1-9][0-9]?)$",
+        pattern=PATTERN,
         examples=["3x3"],
-        description="Which holes about its middle a group may have: all in reach, a cross of five, or a block of the "
-        "lattice such as 3x3.",
+        description="Which holes about its middle a group may have: all in reach, a cross of five, a block of the "
+        "lattice such as 3x3, or a list of offsets in steps of the lattice such as '0,0 1,0 0,1'.",
     )
     bis_defocus_spread_um: float | None = Field(
         default=None,
@@ -247,6 +251,20 @@ class ExposurePlan(Part):
     save_frames: bool = Field(
         default=True, description="Whether movies are kept frame by frame, or only their aligned sum."
     )
+    shots_per_hole: int = Field(
+        default=1,
+        ge=1,
+        le=20,
+        description="Exposures of each hole, side by side by image shift, none of their lit discs on another or beyond "
+        "the hole's edge; more than 1 not with offset_targeting.",
+    )
+    shot_offsets_um: tuple[tuple[float, float], ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Where they go: as many pairs of stage x and y in µm from the hole's middle, along the axes as "
+        "they were at the grid's first load; null means on a ring.",
+    )
 
     @model_validator(mode="after")
     def _defocus_in_order(self) -> "ExposurePlan":
@@ -264,6 +282,27 @@ class ExposurePlan(Part):
                 f"{self.defocus_max_um:g} µm; give a step of at most {span:g}, or 0 for one defocus",
             )
         return self
+
+    @model_validator(mode="after")
+    def _an_offset_for_each_shot(self) -> "ExposurePlan":
+        offsets = self.shot_offsets_um
+        if offsets is None:
+            return self
+        if len(offsets) != self.shots_per_hole:
+            raise impossible(
+                "shots_per_hole",
+                f"{self.shots_per_hole} {'shot' if self.shots_per_hole == 1 else 'shots'} cannot go to {len(offsets)} "
+                f"offsets; set shots_per_hole to {len(offsets)}, or drop shot_offsets_um",
+            )
+        if len(set(offsets)) < len(offsets):
+            raise impossible("shot_offsets_um", "two of the offsets are one and the same place; give each shot its own")
+        return self
+
+    def with_shots(self, count: int | None) -> "ExposurePlan":
+        """Give the plan with another number of shots in each hole, a single one in the middle; None changes nothing."""
+        if count is None or count == self.shots_per_hole:
+            return self
+        return self.model_copy(update={"shots_per_hole": count, "shot_offsets_um": None})
 
 
 class Presets(Part):

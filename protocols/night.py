@@ -77,6 +77,12 @@ class PassPlan(Part):
     offset_targeting: bool | None = Field(
         default=None, description="Offset targeting in this pass; null means holes.offset_targeting."
     )
+    shots_per_hole: int | None = Field(
+        default=None,
+        ge=1,
+        le=20,
+        description="Exposures of each hole in this pass, 1 in its middle; null means exposure.shots_per_hole.",
+    )
     grids: int | None = Field(
         default=None, ge=1, le=100, description="How many grids earn this pass; null means all that qualify."
     )

@@ -1,5 +1,6 @@
 """What a night shall do: the screening protocol."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -145,6 +146,50 @@ class ScreeningProtocol(Part):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _shots_can_go_into_holes_so(self) -> "ScreeningProtocol":
+        given = self.exposure.shot_offsets_um
+        for number, plan in enumerate(self.passes):
+            exposure, holes = self.exposure.with_shots(plan.shots_per_hole), self._holes_in(plan)
+            shots, where = exposure.shots_per_hole, f"passes.{number}.shots_per_hole"
+            if given is not None and exposure.shot_offsets_um is None and shots > 1:
+                raise impossible(
+                    where,
+                    f"{shots} shots cannot go to the {len(given)} offsets of exposure.shot_offsets_um in the pass "
+                    f"{plan.name}; give {len(given)}, or 1 for the middle of the hole",
+                )
+            where = "exposure.shots_per_hole" if plan.shots_per_hole is None else where
+            if (shots > 1 or exposure.shot_offsets_um is not None) and holes.offset_targeting:
+                raise impossible(
+                    where,
+                    f"{'several shots' if shots > 1 else 'a place of its own for the shot'} in a hole cannot go "
+                    f"together with offset_targeting true in the pass {plan.name}: that sets off the one shot of each "
+                    "hole at random; set offset_targeting to false, or take one shot in the middle",
+                )
+            if shots > 1 and not holes.spare_neighbours:
+                raise impossible(
+                    where,
+                    f"several shots in a hole cannot go together with holes.spare_neighbours false in the pass "
+                    f"{plan.name}: they are placed so that none lights another; set spare_neighbours to true, or take "
+                    "one shot",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _offsets_leave_room_for_the_beam(self) -> "ScreeningProtocol":
+        offsets, optics = self.exposure.shot_offsets_um or (), self.presets.exposure
+        for place, one in enumerate(offsets):
+            for other in offsets[:place] if optics is not None else ():
+                gap_um = math.dist(one, other)
+                if optics is not None and gap_um < optics.beam_diameter_um * (1 - 1e-9):
+                    raise impossible(
+                        "exposure.shot_offsets_um",
+                        f"the shots at {other[0]:g}, {other[1]:g} and {one[0]:g}, {one[1]:g} µm are {gap_um:.2f} µm "
+                        f"apart and would light each other: the beam is {optics.beam_diameter_um:g} µm wide; move them "
+                        "apart or take a smaller beam",
+                    )
+        return self
+
     def _holes_in(self, plan: PassPlan) -> HolePlan:
         own = {
             "per_square": plan.holes_per_square,
@@ -155,7 +200,7 @@ class ScreeningProtocol(Part):
         return self.holes.model_copy(update={key: value for key, value in own.items() if value is not None})
 
     def in_pass(self, number: int, grid: CassetteGrid | None = None) -> "ScreeningProtocol":
-        """Give the protocol as it stands in one pass: its squares and holes, and in the first those of the grid.
+        """Give the protocol as it stands in one pass: its squares, holes and shots, and in the first those of the grid.
 
         Parameters
         ----------
@@ -172,5 +217,9 @@ class ScreeningProtocol(Part):
                 holes = holes.model_copy(update={"per_square": grid.holes_per_square})
         per_grid = self.squares.per_grid if squares is None else squares
         return self.model_copy(
-            update={"squares": self.squares.model_copy(update={"per_grid": per_grid}), "holes": holes}
+            update={
+                "squares": self.squares.model_copy(update={"per_grid": per_grid}),
+                "holes": holes,
+                "exposure": self.exposure.with_shots(plan.shots_per_hole),
+            }
         )

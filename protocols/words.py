@@ -139,8 +139,7 @@ def _one(kind: Any, info: FieldInfo) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(str(choice) for choice in get_args(kind))
     if get_origin(kind) is tuple:
-        item = get_args(kind)[0]
-        return f"a list of {_count(info)}{'sections' if section_of(item) else 'whole numbers'}"
+        return f"a list of {_count(info)}{_items(get_args(kind)[0])}"
     if kind is bool:
         return "true or false"
     if kind in (int, float):
@@ -149,6 +148,17 @@ def _one(kind: Any, info: FieldInfo) -> str:
     if section is not None:
         return section_words(section)
     return f"text{_such_as(info)}" if kind is str else "a section of options"
+
+
+def _items(kind: Any) -> str:
+    if section_of(kind):
+        return "sections"
+    return "pairs of numbers such as [0.3, 0]" if is_pair(kind) else "whole numbers"
+
+
+def is_pair(kind: Any) -> bool:
+    """Say whether a list's items are pairs of numbers."""
+    return get_origin(kind) is tuple and get_args(kind) == (float, float)
 
 
 def _limits(info: FieldInfo) -> dict[str, Any]:

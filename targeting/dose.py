@@ -9,23 +9,25 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from ..protocols.errors import BadInput
-from .points import Points
-from .wishes import Beam
+from .points import Points, as_points
+from .wishes import Beam, Offsets
 
 _SPARE = 1e-9
 
 
-def shots_in_hole(count: int, beam: Beam | None) -> Points:
+def shots_in_hole(count: int, beam: Beam | None, given: Offsets | None = None) -> Points:
     """Give where in a hole its shots go, offsets (count, 2) in µm from its middle.
 
-    One shot goes to the middle, more onto a ring, with one of them in the middle where only that fits. Discs do not
-    overlap, and no offset is longer than the hole's radius less the beam's.
+    One shot goes to the middle, more onto a ring, with one of them in the middle where only that fits; or they go where
+    they are told to. Discs do not overlap, and no offset is longer than the hole's radius less the beam's.
 
     Raises
     ------
     BadInput
-        So many shots of this beam have no room in the hole.
+        So many shots of this beam have no room in the hole, or not at the places that were given.
     """
+    if given is not None:
+        return _as_given(given, beam)
     if count == 1 or beam is None:
         return np.zeros((count, 2))
     reach = beam.hole_radius_um - beam.radius_um
@@ -41,6 +43,32 @@ def shots_in_hole(count: int, beam: Beam | None) -> Points:
         f"{count} shots of a beam of {beam.radius_um:g} µm radius have no room in a hole of "
         f"{beam.hole_radius_um:g} µm; take fewer or a smaller beam."
     )
+
+
+def _as_given(given: Offsets, beam: Beam | None) -> Points:
+    """Check offsets that somebody gave."""
+    offsets = as_points(given, "The offsets of the shots")
+    if beam is None:
+        return offsets
+    out = np.linalg.norm(offsets, axis=1)
+    far = int(out.argmax())
+    if out[far] + beam.radius_um > beam.hole_radius_um * (1 + _SPARE):
+        raise BadInput(
+            f"The shot at {_told(offsets[far])} µm, with a beam of {beam.radius_um:g} µm radius, reaches beyond a hole "
+            f"of {beam.hole_radius_um:g} µm radius; move it in or take a smaller beam."
+        )
+    gaps = np.linalg.norm(offsets[:, None] - offsets[None], axis=2) + np.diag(np.full(len(offsets), np.inf))
+    one, other = sorted(np.unravel_index(int(gaps.argmin()), gaps.shape))
+    if gaps[one, other] < 2 * beam.radius_um * (1 - _SPARE):
+        raise BadInput(
+            f"The shots at {_told(offsets[one])} and {_told(offsets[other])} µm would light each other with a beam of "
+            f"{beam.radius_um:g} µm radius; move them apart or take a smaller beam."
+        )
+    return offsets
+
+
+def _told(place: NDArray[np.float64]) -> str:
+    return f"{place[0]:g}, {place[1]:g}"
 
 
 def spared(holes: Points, values: NDArray[np.float64], beam: Beam, shots: Points) -> NDArray[np.bool_]:

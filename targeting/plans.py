@@ -103,7 +103,9 @@ def plan_groups(
     good, barred = order[worth[order] > 0], order[worth[order] == 0]
     left_out = dict.fromkeys(barred.tolist(), "its value is 0")
     if wishes.beam is not None:
-        fits = spared(points[good], worth[good], wishes.beam, shots_in_hole(wishes.shots, wishes.beam))
+        fits = spared(
+            points[good], worth[good], wishes.beam, shots_in_hole(wishes.shots, wishes.beam, wishes.offsets_um)
+        )
         left_out |= dict.fromkeys(good[~fits].tolist(), "the beam on a better hole would reach it")
         good = good[fits]
     bad = points[barred] if wishes.bad_centres else np.zeros((0, 2))
@@ -144,7 +146,7 @@ def plan_of(
     coverage = float(grouped.sum()) / good if good else 0.0
     costs = wishes.costs
     seconds = costs.arrival_s + costs.group_s * len(groups) + costs.shot_s * wishes.shots * float(grouped.sum())
-    aims = points[:, None, :] + shots_in_hole(wishes.shots, wishes.beam)[None]
+    aims = points[:, None, :] + shots_in_hole(wishes.shots, wishes.beam, wishes.offsets_um)[None]
     return Plan(
         groups=tuple(sorted(groups, key=lambda group: (group.x_um, group.y_um))),
         left_out=dict(sorted(left_out.items())),

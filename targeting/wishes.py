@@ -26,15 +26,31 @@ def block(rows: int, columns: int) -> Offsets:
 
 
 def pattern_named(name: str) -> Offsets | None:
-    """Give a pattern by its name: ``all`` (None), ``cross``, or ``3x3`` and the like; raises BadInput for others."""
+    """Give a pattern by its name: ``all`` (None), ``cross``, ``3x3`` and the like, or its offsets, ``0,0 1,0 0,1``.
+
+    Raises
+    ------
+    BadInput
+        For any other.
+    """
     if name == "all":
         return None
     if name == "cross":
         return CROSS
+    if "," in name:
+        return tuple(_offset(pair) for pair in name.split())
     rows, _, columns = name.partition("x")
     if not (rows.isdigit() and columns.isdigit()):
-        raise BadInput(f"There is no pattern {name!r}; say all, cross, or a block such as 3x3.")
+        raise BadInput(f"There is no pattern {name!r}; say all, cross, a block such as 3x3, or offsets as 0,0 1,0.")
     return block(int(rows), int(columns))
+
+
+def _offset(pair: str) -> tuple[float, float]:
+    try:
+        x, y = map(float, pair.split(","))
+    except ValueError:
+        raise BadInput(f"{pair!r} is no offset; give two numbers with a comma between, such as 1,-2.") from None
+    return x, y
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,10 @@ class Wishes:
         The lattice's two steps; None has them found from the holes where they are needed.
     defocus_spread_um
         Largest difference of the heights along the beam within a group, None for no limit.
+    shots
+        Shots of each hole.
+    offsets_um
+        Where they go, from the hole's middle, None to have them placed.
     time_limit_s
         How long to search, counted in steps; None takes 0.12 up to 150 holes, 1.2 up to 4000 and 2 above.
     """
@@ -147,6 +167,7 @@ class Wishes:
     coma: Coma | None = None
     beam: Beam | None = None
     shots: int = 1
+    offsets_um: Offsets | None = None
     costs: TimeCosts = field(default_factory=TimeCosts)
     time_limit_s: float | None = None
 
@@ -167,6 +188,10 @@ class Wishes:
             raise BadInput(f"A hole cannot have {self.shots} shots; give 1 or more.")
         if self.shots > 1 and self.beam is None:
             raise BadInput("Several shots in a hole need the radius of the beam and of the holes.")
+        if self.offsets_um is not None and len(as_points(self.offsets_um, "The offsets of the shots")) != self.shots:
+            raise BadInput(
+                f"{len(self.offsets_um)} offsets are given for {self.shots} shots in each hole; give one each."
+            )
         if self.time_limit_s is not None and not self.time_limit_s >= 0:
             raise BadInput(f"The time limit of the grouping is {self.time_limit_s} s; give 0 or more.")
         if self.pattern is not None and len(as_points(self.pattern, "The pattern's offsets")) == 0:

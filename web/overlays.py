@@ -193,15 +193,17 @@ def _holes_overlay(
         return Overlay()
     if not holes:
         return Overlay(bar=scale_bar(projection, picture))
-    shot_on = {shot.hole_id: shot for shot in shots}
+    shots_on: dict[int, list[ExposureView]] = {}
+    for shot in shots:
+        shots_on.setdefault(shot.hole_id, []).append(shot)
     centres = projection.xy([(hole.stage_x_um, hole.stage_y_um) for hole in holes], moved_um)
     radius = max(median(hole.radius_um for hole in holes) * projection.pixels_per_um, 1.0)
     rings: dict[str, list[tuple[float, float]]] = {}
     for hole, (x, y) in zip(holes, centres, strict=True):
         if _inside(x, y, picture, radius):
-            kind = "exposed" if hole.id in shot_on else _ring_kind(hole)
+            kind = "exposed" if hole.id in shots_on else _ring_kind(hole)
             rings.setdefault(kind, []).append((float(x), float(y)))
-    marks = [_mark(shot_on[hole.id], projection, moved_um) for hole in holes if hole.id in shot_on]
+    marks = [_mark(shot, projection, moved_um) for hole in holes for shot in shots_on.get(hole.id, ())]
     marks = [mark for mark in marks if _inside(mark.x, mark.y, picture, radius)]
     return Overlay(
         rings=tuple(Rings(kind, tuple(at), radius) for kind, at in sorted(rings.items())),

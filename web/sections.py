@@ -130,7 +130,7 @@ class Darkroom:
         picture = self._picture(square.image, self._sides.square)
         if picture is None:
             return None
-        alt = f"Square {square.number} with {square.holes} lattice sites, {square.exposures} exposed"
+        alt = f"Square {square.number} with {square.holes} lattice sites, {square.holes_exposed} exposed"
         return Figure(f"square-{square.id}", picture, square_overlay(grid, inside, picture), alt, SQUARE_SHOWN)
 
     def group(self, grid: GridNight, inside: SquareNight, group: GroupView) -> Figure | None:

@@ -95,7 +95,8 @@ def _hole(grid: GridNight, inside: SquareNight, hole: HoleView, darkroom: Darkro
     groups = [group for group in inside.groups if group.id == hole.group_id]
     found = [(darkroom.group(grid, inside, group), "view") for group in groups]
     for shot in (shot for shot in inside.shots if shot.hole_id == hole.id):
-        found += [(darkroom.shot(shot, ending), ending) for ending in ("micrograph", "spectrum")]
+        which = f"shot{shot.shot}-" if shot.shot else ""
+        found += [(darkroom.shot(shot, ending), which + ending) for ending in ("micrograph", "spectrum")]
     return [
         Shown(figure, f"{name}-{ending}", f"{where}: {figure.alt}") for figure, ending in found if figure is not None
     ]

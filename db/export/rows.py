@@ -58,7 +58,8 @@ class SquareRow(Row):
     visit_order: int | None = Field(description="Place in the order of visits; empty where it was not chosen.")
     pass_number: int | None = Field(description="Pass of the protocol that chose it, from 0.")
     holes: int = Field(description="Holes found in it.")
-    exposures: int = Field(description="Exposures taken in it.")
+    holes_exposed: int = Field(description="Holes of it that were exposed.")
+    exposures: int = Field(description="Exposures taken in it, several in a hole where the protocol asks for it.")
     usable: int = Field(description="Exposures within the protocol's thresholds.")
     image: str | None = Field(description="Its image, relative to the folder of the record.")
 
@@ -82,7 +83,7 @@ class HoleRow(Row):
 
 
 class ExposureRow(Row):
-    """One shot on a hole, with the newest value of what was measured on it."""
+    """One shot on a hole, of which a hole may have several, with the newest value of what was measured on it."""
 
     exposure_id: int = Field(description="Number of the exposure in the record.")
     number: int = Field(description="Order of shots in the night, from 1.")
@@ -90,12 +91,15 @@ class ExposureRow(Row):
     grid_id: int = Field(description="Its grid.")
     square_id: int = Field(description="Its square.")
     hole_id: int = Field(description="Its hole.")
+    shot: int = Field(description="Which of the shots of that hole, from 0.")
     group_id: int | None = Field(description="Its beam-image-shift group.")
     status: str = Field(description="done, lost (a crash may have taken it), failed or intended.")
     reason: str = Field(description="Why it failed or was lost.")
     taken_at: datetime | None = Field(description="When, UTC.")
     shift_x_um: float = Field(description="Beam-image shift, x, µm.")
     shift_y_um: float = Field(description="Beam-image shift, y, µm.")
+    offset_x_um: float = Field(description="Where it was aimed at from the hole's centre, stage x at first load, µm.")
+    offset_y_um: float = Field(description="The same, stage y at first load, µm.")
     target_defocus_um: float = Field(description="Defocus asked for, µm, underfocus negative.")
     dose_e_per_a2: float | None = Field(description="Dose, e⁻/Å².")
     image: str | None = Field(description="The movie or image, relative to the folder of the record.")

@@ -56,5 +56,7 @@ def test_old_record_tells_the_same_story(old):
         (5, "remake"),
     ]
     assert views.exposures_of(reader)[0].measures["ice_nm"] == 30.0
+    assert {shot.shot for shot in views.exposures_of(reader)} == {0}
+    assert all(hole.shots is None for hole in views.holes_of(reader))
     assert [event.kind for event in views.events(reader)] == ["night_began", "grid_left", "hole_exposed"]
     reader.dispose()

@@ -138,6 +138,15 @@ def test_folded_events_are_the_rows_even_over_several_flushes(journal: Journal) 
     assert before[("grid", 1)]["status"] == "waiting"
 
 
+def test_events_of_the_first_schema_tell_what_the_upgrade_made_of_their_rows(journal: Journal) -> None:
+    with journal.write() as entry:
+        old = [{"table": "exposure", "id": 5, "set": {"hole_id": 7}}, {"table": "hole", "id": 7, "set": {"number": 1}}]
+        entry.say("exposed", "before there were several shots", changes=old)
+    with journal.read() as db:
+        assert fold(db)[("exposure", 5)] == {"hole_id": 7, "shot": 0}
+        assert fold(db)[("hole", 7)] == {"number": 1, "shots": None}
+
+
 def test_a_difference_between_rows_and_events_is_found(journal: Journal) -> None:
     with OrmSession(journal._engine) as db, db.begin():
         db.scalars(select(Grid)).one().name = "behind the journal's back"

@@ -229,11 +229,12 @@ def test_newer_record_names_the_versions(filled, opened):
 
 def test_older_record_is_upgraded_by_a_writer_and_refused_by_a_reader(filled, monkeypatch):
     asked = []
-    monkeypatch.setattr(schema, "known", lambda: ("0001", "0002"))
+    now = schema.head()
+    monkeypatch.setattr(schema, "known", lambda: ("0001", now, "9999"))
     monkeypatch.setattr(schema, "upgrade", lambda connection: asked.append(connection))
     with pytest.raises(RecordOlder) as raised:
         open_reader(filled)
-    said(raised, "0001", "0002")
+    said(raised, now, "9999")
     with connection.locked(filled), pytest.raises(RecordInUse):
         open_writer(filled)
     assert asked == []

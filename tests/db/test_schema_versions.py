@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session as OrmSession
 
 from epicycle.db import schema
 from epicycle.db.connection import create_record
-from epicycle.db.models import Base, Event, Session
+from epicycle.db.models import Base, Event, Exposure, Session
 
 AT = datetime(2025, 3, 1, 18, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -52,6 +52,16 @@ def test_unknown_status_is_refused(record):
     with OrmSession(engine) as db:
         db.add(night(run_status="dancing"))
         with pytest.raises(IntegrityError, match="run_status_known"):
+            db.commit()
+
+
+def test_one_shot_of_a_hole_is_taken_down_once_and_never_again(miniature):
+    _, engine = miniature
+    with OrmSession(engine) as db:
+        db.add(Exposure(hole_id=1, number=901, shot=1))
+        db.commit()
+        db.add(Exposure(hole_id=1, number=902, shot=1))
+        with pytest.raises(IntegrityError, match=r"exposure\.hole_id, exposure\.shot"):
             db.commit()
 
 

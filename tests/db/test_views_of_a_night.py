@@ -135,6 +135,32 @@ def test_first_slot_in_detail(reader):
     assert thick.last_at == START + timedelta(minutes=10 + thick.last_exposure)
 
 
+def test_several_shots_of_a_hole_are_one_hole_and_several_exposures(miniature, reader):
+    """One more shot, not usable, on the first hole of the first square: half of the two are."""
+    _, engine = miniature
+    before, hole = views.grids(reader)[0], views.holes_of(reader, square_id=1)[0]
+    assert hole.usable is True
+    again = (
+        "INSERT INTO exposure (hole_id, number, shot, status, reason, shift_x_um, shift_y_um, offset_x_um, "
+        "offset_y_um, target_defocus_um, analysis, flags, usable) "
+        "VALUES (:hole, 900, :shot, 'done', '', 0, 0, 0.3, 0, -1.5, 'done', '[]', :usable)"
+    )
+    with engine.begin() as db:
+        db.execute(text(again), {"hole": hole.id, "shot": 1, "usable": False})
+    after = views.grids(reader)[0]
+    assert (after.holes, after.exposures, after.judged) == (before.holes, before.exposures + 1, before.judged + 1)
+    assert after.by_square == [(5, before.by_square[0][1] - 0.5), *before.by_square[1:]]
+    square = views.squares_of(reader, after.id)[0]
+    assert (square.holes, square.holes_exposed, square.exposures) == (6, 5, 6)
+    holes = views.holes_of(reader, square_id=1)
+    assert len(holes) == 6
+    assert (holes[0].exposure_number, holes[0].usable) == (hole.exposure_number, True), "half of its shots are usable"
+    with engine.begin() as db:
+        db.execute(text(again), {"hole": hole.id, "shot": 2, "usable": False})
+    assert views.holes_of(reader, square_id=1)[0].usable is False
+    assert [shot.shot for shot in views.exposures_of(reader, square_id=1) if shot.hole_id == hole.id] == [0, 1, 2]
+
+
 def test_shots_that_blame_the_microscope_do_not_count_against_the_grid(miniature, reader):
     _, engine = miniature
     with engine.begin() as db:

@@ -1,7 +1,9 @@
 """Kill a small night at its trigger points, one after another, resume it, and look whether the record is sound.
 
 Run as a program, since every night needs a process of its own to be killed: ``crash_everywhere.py FOLDER FIRST STEP
-LAST`` prints one line of JSON per point. Children are forked from a warm parent: a point costs a night and no imports.
+LAST`` prints one line of JSON per point, ``crash_everywhere.py FOLDER FIRST STEP exposing SHOTS`` one for each point
+while holes are exposed with several shots each. Children are forked from a warm parent: a point costs a night and no
+imports.
 """
 
 import json
@@ -10,7 +12,7 @@ import shutil
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from epicycle.db.connection import open_reader
 from epicycle.db.folding import disagreements
 from epicycle.hardware.simulator.evaluation import truth
 from epicycle.orchestrator.opening import NightOver
+from epicycle.protocols.screening import ScreeningProtocol
 
 KILLED = 77
 
@@ -67,6 +70,9 @@ def soundness(folder: Path) -> dict[str, Any]:
         lost = db.execute("select count(*) from exposure where status = 'lost'").fetchone()[0]
         done = db.execute("select count(*) from exposure where status = 'done'").fetchone()[0]
         integrity = db.execute("pragma integrity_check").fetchone()[0]
+        planned = db.execute("select id, shots from hole where status in ('exposed', 'lost')").fetchall()
+        taken = dict(db.execute("select hole_id, count(*) from exposure group by hole_id").fetchall())
+        cut_short = sum(len(json.loads(shots or "null") or [0]) != taken.get(hole, 0) for hole, shots in planned)
         recorded = {row[0] for row in db.execute("select path from image")}
     on_disk = {f"images/{path.name}" for path in (folder / "images").iterdir() if not path.name.startswith(".")}
     names = Counter(shot.dose.name for shot in truth.exposures(folder / "microscope"))
@@ -85,27 +91,62 @@ def soundness(folder: Path) -> dict[str, Any]:
         "differences": differences[:3],
         "most_exposures_of_a_name": max(names.values(), default=0),
         "most_exposures_of_a_hole": max(holes.values(), default=0),
+        "most_exposures_of_a_place": max(truth.times_on_a_place(folder / "microscope"), default=0),
+        "holes_cut_short": cut_short,
         "loads": loads,
         "unrecorded_images": sorted(on_disk - recorded),
     }
 
 
+def with_shots(count: int, options: Mapping[str, Any] | None = None) -> ScreeningProtocol:
+    """Give the small night with several shots in each of its holes."""
+    holes = {"per_square": 2, "policy": {"use": "first-come"}, "offset_targeting": False}
+    return protocol(options, holes=holes, exposure={"shots_per_hole": count})
+
+
+def exposing_points(folder: Path, plan: ScreeningProtocol) -> list[int]:
+    """Run a night to its end and give the numbers of the points passed while it exposed."""
+    found: list[int] = []
+    count = 0
+
+    def point(_name: str) -> None:
+        nonlocal count
+        count += 1
+        if (folder / "night.db").exists():
+            with sqlite3.connect(folder / "night.db") as db:
+                if (
+                    db.execute("select 1 from sqlite_master where name = 'session'").fetchone()
+                    and db.execute("select 1 from session where phase = 'expose'").fetchone()
+                ):
+                    found.append(count)
+
+    run_new(folder, plan, point=point)
+    return found
+
+
 def main() -> None:
-    folder, first, step, last = Path(sys.argv[1]), *map(int, sys.argv[2:5])
-    for number in range(first, last + 1, step):
+    folder, first, step = Path(sys.argv[1]), *map(int, sys.argv[2:4])
+    plan = protocol()
+    points: Iterable[int] = []
+    if sys.argv[4] == "exposing":
+        plan = with_shots(int(sys.argv[5]))
+        points = exposing_points(folder / "whole", plan)[first::step]
+    else:
+        points = range(first, int(sys.argv[4]) + 1, step)
+    for number in points:
         night = folder / f"night-{number}"
-        code = in_child(lambda night=night, number=number: run_new(night, protocol(), point=counting(number)))
+        code = in_child(lambda night=night, number=number: run_new(night, plan, point=counting(number)))
         if code == 0:
             print(json.dumps({"point": number, "past_the_end": True}), flush=True)
             return
         again = 0 if code == KILLED else None
         if code == KILLED and (night / "night.db").exists():
-            again = in_child(lambda night=night: resume_or_begin(night))
+            again = in_child(lambda night=night: resume_or_begin(night, plan))
         print(json.dumps({"point": number, "killed": code, "resumed": again, **soundness(night)}), flush=True)
         shutil.rmtree(night)
 
 
-def resume_or_begin(night: Path) -> None:
+def resume_or_begin(night: Path, plan: ScreeningProtocol) -> None:
     """Go on as a person would: resume, or begin again when the crash came before there was anything to resume.
 
     A night that was over when it was killed says so, and that is all there is to do.
@@ -117,7 +158,7 @@ def resume_or_begin(night: Path) -> None:
         with suppress(NightOver):
             run_on(night)
     else:
-        run_new(night, protocol())
+        run_new(night, plan)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from crash_everywhere import soundness
+from crash_everywhere import soundness, with_shots
 from small_night import protocol, run_new
 
 from epicycle.hardware.simulator import calls_made
@@ -42,6 +42,25 @@ def test_whatever_call_fails_the_night_ends_and_the_record_tells_the_truth(
         if session.run_status == "finished":
             assert found["unfinished_grids"] == 0
             assert found["intended"] == 0
+
+
+@pytest.mark.timeout(900)
+def test_with_several_shots_in_each_hole_too(tmp_path: Path) -> None:
+    """A sample of the calls from the first exposure on, each in another way."""
+    assert run_new(tmp_path / "whole", with_shots(2)).run_status == "finished"
+    last = calls_made(tmp_path / "whole" / "microscope")
+    for place, number in enumerate(range(last // 3, last, max(last // 9, 1))):
+        how = WAYS[place % len(WAYS)]
+        folder = tmp_path / f"{number}-{how}"
+        session = run_new(folder, with_shots(2, {"fail_call": {"number": number, "how": how}}))
+        found = soundness(folder)
+        assert session.run_status in ("finished", "parked"), (number, how, session.outcome)
+        assert not found["differences"], (number, how)
+        assert found["most_exposures_of_a_name"] <= 1, (number, how)
+        assert found["most_exposures_of_a_place"] <= 1, (number, how)
+        assert not found["unrecorded_images"], (number, how)
+        assert _truthful(folder), (number, how)
+        assert session.run_status == "parked" or found["intended"] == 0, (number, how)
 
 
 def _truthful(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from epicycle.protocols.grid_types import HOLE_TYPES, MATERIALS, MESHES
 from epicycle.protocols.part import PluginChoice
 from epicycle.protocols.screening import MicroscopeChoice, PassPlan, ScreeningProtocol
 from epicycle.protocols.words import alternatives, every_field, section_of
+from epicycle.targeting.wishes import pattern_named
 
 KEYS = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(lambda key: key != "use")
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.text(max_size=8))
@@ -147,6 +148,16 @@ def test_a_plug_in_keeps_its_own_options() -> None:
     assert choice.options()["depth"] == 3
 
 
+MIDDLE = {"offset_targeting": False}
+CENTRED = {"holes": MIDDLE}
+PAIR = {"shots_per_hole": 2, "shot_offsets_um": [[0.3, 0.0], [-0.3, 0.0]]}
+TWICE = {"shots_per_hole": 2, "shot_offsets_um": [[0.3, 0.0], [0.3, 0.0]]}
+WIDE = {
+    "magnification": 36000, "pixel_size_a": 1.2, "rows_px": 2048, "cols_px": 2048, "exposure_s": 4.0, "frames": 4,
+    "dose_e_per_a2": 40.0, "beam_diameter_um": 0.7,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
@@ -167,6 +178,15 @@ def test_a_plug_in_keeps_its_own_options() -> None:
         ({"passes": [{"name": "triage", "minimum_usable": 2}]}, "nothing comes before the first pass"),
         ({"depth": "atlas", "passes": [{"name": "triage"}, {"name": "collect"}]}, "nothing is exposed"),
         ({"rehearsal": {"analysis_crashes": [0]}}, "counted from 1"),
+        ({"exposure": {"shots_per_hole": 2}}, "cannot go together with offset_targeting true in the pass triage"),
+        ({**CENTRED, "exposure": {"shot_offsets_um": [[0.3, 0], [-0.3, 0]]}}, "1 shot cannot go to 2 offsets"),
+        ({**CENTRED, "exposure": TWICE}, "two of the offsets are one and the same place"),
+        ({"holes": {**MIDDLE, "spare_neighbours": False}, "exposure": {"shots_per_hole": 2}}, "none lights another"),
+        (
+            {**CENTRED, "exposure": PAIR, "passes": [{"name": "triage", "shots_per_hole": 3}]},
+            "give 2, or 1 for the mid",
+        ),
+        ({**CENTRED, "exposure": PAIR, "presets": {"exposure": WIDE}}, "are 0.60 µm apart and would light each other"),
     ],
 )
 def test_what_cannot_go_together(values: dict[str, Any], sentence: str) -> None:
@@ -195,6 +215,25 @@ def test_a_pass_has_its_own_squares_and_holes() -> None:
     assert (collect.holes.bis_radius_um, collect.holes.minimum_bis_group) == (4, 1)
     assert not collect.holes.offset_targeting
     assert collect.exposure == protocol.exposure
+
+
+def test_a_pass_has_its_own_number_of_shots_and_a_single_one_goes_to_the_middle() -> None:
+    passes = [{"name": "triage", "shots_per_hole": 1, "offset_targeting": True}, {"name": "collect"}]
+    protocol = check(ScreeningProtocol, {"name": "x", **CENTRED, "exposure": PAIR, "passes": passes})
+    first, second = (protocol.in_pass(number).exposure for number in (0, 1))
+    assert (first.shots_per_hole, first.shot_offsets_um) == (1, None)
+    assert (second.shots_per_hole, second.shot_offsets_um) == (2, ((0.3, 0.0), (-0.3, 0.0)))
+
+
+@pytest.mark.parametrize("pattern", ["cross", "3x3", "0,0 1,0 0,1", "-1,0.5"])
+def test_a_pattern_by_name_or_offsets(pattern: str) -> None:
+    plan = check(ScreeningProtocol, {"name": "x", "holes": {"bis_pattern": pattern}})
+    offsets = pattern_named(plan.holes.bis_pattern)
+    assert offsets is not None
+    assert len(offsets) == {"cross": 5, "3x3": 9, "0,0 1,0 0,1": 3, "-1,0.5": 1}[pattern]
+    for wrong in ("0,0,0", "0;1", "all,", f"{pattern} "):
+        with pytest.raises(ValidationError):
+            check(ScreeningProtocol, {"name": "x", "holes": {"bis_pattern": wrong}})
 
 
 def test_a_grid_has_its_own_squares_in_the_first_pass_only() -> None:

@@ -209,6 +209,19 @@ def test_shots_share_a_hole_without_overlap(count: int) -> None:
         shots_in_hole(9, beam)
 
 
+def test_shots_go_where_they_are_told_to_or_the_sentence_says_why_not() -> None:
+    beam, told = Beam(0.2, 0.7), ((0.3, 0.1), (-0.3, 0.1), (0.0, -0.4))
+    np.testing.assert_array_equal(shots_in_hole(3, beam, told), told)
+    with pytest.raises(BadInput, match=r"0.6, 0 µm, with a beam of 0.2 µm radius, reaches beyond a hole of 0.7"):
+        shots_in_hole(2, beam, ((0.6, 0.0), (0.0, 0.0)))
+    with pytest.raises(BadInput, match=r"0.1, 0 and -0.2, 0 µm would light each other"):
+        shots_in_hole(2, beam, ((0.1, 0.0), (-0.2, 0.0)))
+    plan = plan_groups(np.array([(0.0, 0.0), (2.5, 0.0)]), Wishes(radius_um=4, beam=beam, shots=3, offsets_um=told))
+    np.testing.assert_allclose(plan.aims_um[1], np.add(told, (2.5, 0.0)))
+    with pytest.raises(BadInput, match="3 offsets are given for 2 shots"):
+        Wishes(radius_um=4, beam=beam, shots=2, offsets_um=told)
+
+
 def test_of_two_holes_in_each_others_way_the_better_is_shot() -> None:
     points = np.array([(0.0, 0.0), (0.8, 0.0), (5.0, 0.0)])
     wishes = Wishes(radius_um=4, beam=Beam(0.5, 0.6))

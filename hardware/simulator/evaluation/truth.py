@@ -126,6 +126,22 @@ def times_exposed(memory_folder: Path) -> Counter[tuple[int, int, int]]:
     return Counter((shot.dose.of_grid, *shot.hole) for shot in exposures(memory_folder) if shot.hole is not None)
 
 
+def times_on_a_place(memory_folder: Path) -> list[int]:
+    """Count for each exposure the ones, itself among them, whose middle lies in the disc it lit; oldest first.
+
+    Two shots side by side in a hole are two places; one that was taken again, though the stage came back a little
+    beside, is not.
+    """
+    given = [shot.dose for shot in exposures(memory_folder)]
+    return [
+        sum(
+            one.of_grid == other.of_grid and math.hypot(one.x_um - other.x_um, one.y_um - other.y_um) < one.radius_um
+            for other in given
+        )
+        for one in given
+    ]
+
+
 def faults(memory_folder: Path) -> list[Struck]:
     """Give every fault that struck during the night, oldest first."""
     return read_struck(memory_folder)
