@@ -1,4 +1,4 @@
-"""Nights that aim by calibrations: shifts and frames are right, the record says by what, and what is unfit is refused."""
+"""Nights that aim by calibrations: shifts and frames are right, the record says by what, unfit ones are refused."""
 
 from collections.abc import Iterator
 from dataclasses import replace

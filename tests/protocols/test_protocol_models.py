@@ -40,8 +40,11 @@ def number(kind: type, info: FieldInfo) -> st.SearchStrategy[Any]:
 def value_of(kind: Any, info: FieldInfo) -> st.SearchStrategy[Any]:
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
+    if get_origin(kind) is tuple and get_args(kind)[-1] is not Ellipsis:
+        return st.tuples(*(value_of(part, info) for part in get_args(kind))).map(list)
     if get_origin(kind) is tuple:
-        return st.lists(value_of(get_args(kind)[0], info), max_size=2)
+        fewest = next((rule.min_length for rule in info.metadata if hasattr(rule, "min_length")), 0)
+        return st.lists(value_of(get_args(kind)[0], info), min_size=fewest, max_size=2)
     if isinstance(kind, type) and issubclass(kind, PluginChoice):
         return st.builds(lambda use, more: {"use": use, **more}, KEYS, st.dictionaries(KEYS, JSON, max_size=2))
     if section_of(kind):
