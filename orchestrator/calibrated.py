@@ -4,6 +4,7 @@ They are held to their limits when the night begins, where a person is there to 
 up later, what has become stale is left out, and the record says so.
 """
 
+from datetime import datetime
 from typing import Any
 
 from ..protocols.errors import BadInput, EpicycleError
@@ -17,7 +18,7 @@ KEPT = "calibrations"
 """Under this name the session's row keeps them, with what the microscope says of itself."""
 
 
-def demanded(known: Calibrations, file: str, night_begins_at: Any) -> None:
+def demanded(known: Calibrations, file: str, night_begins_at: datetime) -> None:
     """Refuse calibrations that must not be aimed by; raises BadInput with a sentence for each."""
     _, refused = usable(known, night_begins_at)
     if refused:

@@ -226,7 +226,7 @@ def _say_plan(entry: Entry, square: models.Square, plan: Plan, wishes: Wishes, t
     entry.say(
         "groups_planned",
         f"square {square.number}: {taken} of {len(plan.groups)} groups are visited; at least {plan.lower_bound} are "
-        f"needed for {100 * plan.coverage:.0f} % of the holes",
+        f"needed for these {100 * plan.coverage:.0f} % of the holes",
         square_id=square.id,
         groups=len(plan.groups),
         coverage=plan.coverage,
