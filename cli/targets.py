@@ -219,6 +219,9 @@ def _write(path: Path | None, text: str) -> None:
 
 
 def _show(plan: "Plan", route: tuple[int, ...], seconds: float) -> None:
+    if not len(plan.shifts_um):
+        console.print("The file names no holes, so there is nothing to group.")
+        return
     if route:
         table = Table("visit", "group", "x µm", "y µm", "holes", "longest shift µm")
         for visit, number in enumerate(route[:_MOST_ROWS], start=1):

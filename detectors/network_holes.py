@@ -21,12 +21,12 @@ from . import network_weights
 from .evidence import evidence
 from .film import View, view_of
 from .hole_search import ALL_AROUND, Checked, Expected, Proposal, checked, either, proposed, search
-from .hole_shape import usual_shape
+from .hole_shape import Shape, usual_shape
 from .holes import HoleOptions, LatticeHoles, expected_in, lattice_of, settled
 from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps
 from .placing import edged
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
-from .scene import Points, scene_for
+from .scene import Points, Scene, scene_for
 from .stages import counted, stage
 from .working_size import finite
 
@@ -42,6 +42,7 @@ _LEAST_SITES = 4
 _MARKED_BESIDE = 0.9
 _ALONE, _MOST_ALONE, _ROOM = 0.8, 12, 3.5
 _CUT, _ROUND = 0.85, 0.85
+_BEYOND_CHANCE, _FEWEST_ELSEWHERE, _MOST_ELSEWHERE = 6.0, 12, 400
 _WHOLE = 0.9
 _VACUUM = 0.8
 _MOST_LOGIT = 8.0
@@ -371,7 +372,25 @@ def _alone(view: View, marks: "Marks") -> list[FoundHole]:
     places, _ = edged(scene, marks.peaks[sure], shape, _ROOM * radius)
     seen = evidence(scene, places, shape, _ROOM * radius)
     kept = (seen.support > _ROUND) & (seen.contrast > 0.5)
+    kept &= np.abs(seen.inside - seen.around) > _BEYOND_CHANCE * _usual_step(view, scene, shape, places)
     return [_marked(view, marks, int(index), 1.0) for index in sure[kept]]
+
+
+def _usual_step(view: View, scene: Scene, shape: Shape, places: Points) -> float:
+    """Give how much discs away from these places differ from what is around them, by a robust standard deviation.
+
+    Where the network has picked the roundest spots of noise, these stand out of it no more than the best of many do.
+    """
+    gap = 1.5 * shape.radius
+    rows, cols = (np.arange(gap, side - gap, gap) for side in view.pixels.shape)
+    grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+    away = np.linalg.norm(grid[:, None] - places[None], axis=2).min(axis=1) > 2.5 * shape.radius
+    seen = evidence(scene, grid[away][:_MOST_ELSEWHERE], shape, _ROOM * shape.radius)
+    steps = (seen.inside - seen.around)[seen.on_film > 0.9]
+    steps = steps[np.isfinite(steps)]
+    if len(steps) < _FEWEST_ELSEWHERE:
+        return 0.0
+    return 1.48 * float(np.median(np.abs(steps - np.median(steps))))
 
 
 def _marked(view: View, marks: "Marks", index: int, confidence: float) -> FoundHole:

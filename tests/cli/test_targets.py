@@ -202,6 +202,12 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     refused(tmp_path / "binary.csv", says="no table of text")
 
 
+def test_a_table_without_holes_says_so(tmp_path: Path) -> None:
+    none = table(tmp_path / "none.csv", field(0, 0))
+    assert "names no holes" in targets(none)
+    assert json.loads(targets(none, "--json", "-"))["groups"] == []
+
+
 def test_a_million_holes_say_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "million.csv"
     path.write_text("x_um,y_um\n" + "".join(f"{n},0\n" for n in range(10**6)))
