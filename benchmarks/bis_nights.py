@@ -173,7 +173,10 @@ def _stage_moves(db: OrmSession) -> int:
         scope["stage_um"][:2]
         for (scope,) in db.execute(
             select(models.ImageRow.scope)
-            .where(models.ImageRow.of_kind.in_(("square", "bis_group", "exposure")), models.ImageRow.kind != "stitched")
+            .where(
+                models.ImageRow.of_kind.in_(("square", "bis_group", "exposure")),
+                models.ImageRow.kind.not_in(("stitched", "picture")),
+            )
             .order_by(models.ImageRow.taken_at)
         )
     ]
