@@ -1,7 +1,8 @@
 """Simulated atlas pictures for training and judging square scores: wide ranges of pixel size, mesh and damage.
 
 Half of the scenes are grids as they are usual; in the others every kind of damage is about as frequent as the others,
-so that rare ones are learnt too. Pictures are those of seeds: the same seed gives the same one.
+so that rare ones are learnt too. Openings that metal covers in part are rare and stand in known places, therefore some
+pictures are taken there. Pictures are those of seeds: the same seed gives the same one.
 """
 
 import dataclasses
@@ -16,6 +17,8 @@ from ..hardware.simulator.evaluation.labels import SquareLabel, squares_seen
 from ..hardware.simulator.evaluation.studio import BEGINNING, aim, photograph, stand_up, world_of
 from ..hardware.simulator.evaluation.variety import Choices, Scene, drawn_scene
 from ..hardware.simulator.grid.film import RIM_UM
+from ..hardware.simulator.grid.world import GridWorld
+from ..hardware.simulator.instrument.instrument import Instrument
 from ..protocols.errors import BadInput
 from ..protocols.preset import Preset
 
@@ -30,6 +33,9 @@ DAMAGE = ("empty", "torn", "cracked", "dry", "thick", "small", "crystalline", "c
 DAMAGE_SHARE = (0.02, 0.15)
 AT_RIM = 0.25
 """Share of the pictures that are taken where the grid ends."""
+
+AT_MARK = 0.2
+"""Share of the pictures that are taken where the metal of a mark covers openings in part."""
 
 _FARTHEST_UM = 900.0
 
@@ -62,8 +68,35 @@ class SquareScene:
     gold: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SetScene:
+    """A scene before its picture is taken: all that is drawn of it, and what the picture will show."""
+
+    seed: int
+    instrument: Instrument
+    preset: Preset
+    labels: tuple[SquareLabel, ...]
+    ordinary: bool
+
+    @property
+    def shows_whole(self) -> bool:
+        """Whether an opening lies within the picture whole."""
+        return any(not label.cut for label in self.labels)
+
+    def taken(self) -> SquareScene:
+        """Take the picture."""
+        pixels = np.asarray(photograph(self.instrument, self.preset), np.float32)
+        marks, gold = tuple(_mark(label) for label in self.labels), bool(world_of(self.instrument).film.gold)
+        return SquareScene(self.seed, pixels, self.preset.pixel_size_a, marks, self.ordinary, gold)
+
+
 def square_scene(seed: int) -> SquareScene:
     """Draw one grid before one instrument and take a picture of a part of it."""
+    return set_scene(seed).taken()
+
+
+def set_scene(seed: int) -> SetScene:
+    """Draw one grid before one instrument and bring a part of it into view."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 4])))
     scene = drawn_scene(Choices(), rng)
     ordinary = bool(rng.random() < 0.5)
@@ -73,14 +106,12 @@ def square_scene(seed: int) -> SquareScene:
     instrument = stand_up(scene.profile, scene.spec, scene.seed)
     world = world_of(instrument)
     preset = _preset(scene, world.bars.mesh.pitch_um, rng)
-    place = _place(scene, rng)
+    place = _place(scene, world, rng)
     try:
         aim(instrument, preset, place, tilt_deg=scene.tilt_deg)
     except BadInput:  # the grid lies so that the stage cannot reach that far
         aim(instrument, preset, (0.5 * place[0], 0.5 * place[1]), tilt_deg=scene.tilt_deg)
-    marks = tuple(_mark(label) for label in squares_seen(instrument, preset, BEGINNING))
-    pixels = np.asarray(photograph(instrument, preset), np.float32)
-    return SquareScene(seed, pixels, preset.pixel_size_a, marks, ordinary, bool(world.film.gold))
+    return SetScene(seed, instrument, preset, tuple(squares_seen(instrument, preset, BEGINNING)), ordinary)
 
 
 def _preset(scene: Scene, pitch_um: float, rng: np.random.Generator) -> Preset:
@@ -95,12 +126,17 @@ def _preset(scene: Scene, pitch_um: float, rng: np.random.Generator) -> Preset:
     return preset.model_copy(update={"pixel_size_a": pixel_a, "rows_px": rows, "cols_px": cols, "dose_e_per_a2": dose})
 
 
-def _place(scene: Scene, rng: np.random.Generator) -> tuple[float, float]:
+def _place(scene: Scene, world: GridWorld, rng: np.random.Generator) -> tuple[float, float]:
     x, y = scene.centre_um
     away = math.hypot(x, y)
-    if rng.random() < AT_RIM:
+    at = rng.random()
+    if at < AT_RIM:
         wanted = RIM_UM * float(rng.uniform(0.9, 1.0))
         x, y, away = x * wanted / away, y * wanted / away, wanted
+    elif at < AT_RIM + AT_MARK and world.marks:
+        mark = world.marks[int(rng.integers(len(world.marks)))].mean(axis=0)
+        x, y = (mark + world.bars.mesh.pitch_um * rng.uniform(-1, 1, 2)).tolist()
+        away = math.hypot(x, y)
     shrunk = min(1.0, _FARTHEST_UM / away)
     return x * shrunk, y * shrunk
 

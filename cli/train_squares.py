@@ -78,8 +78,7 @@ def square_scores(
 
 def _simulated(folder: Path, count: int, seed: int) -> "Iterator[Sheet]":
     """Prepare the sheets of simulated scenes, those that are not there yet."""
-    from ..detectors.training.square_examples import load_sheet, save_sheet, sheet_of
-    from .square_scenes import square_scene
+    from ..detectors.training.square_examples import load_sheet, save_sheet
 
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -87,13 +86,28 @@ def _simulated(folder: Path, count: int, seed: int) -> "Iterator[Sheet]":
         for done in range(count):
             path = folder / f"{seed + done:06d}.npz"
             if not path.exists():
-                scene = square_scene(seed + done)
-                save_sheet(sheet_of(scene.pixels, scene.marks, f"scene {scene.seed}"), path)
+                save_sheet(_sheet(seed + done), path)
             yield done + 1
 
     for _ in bar(prepared(), "simulated atlases", count):
         pass
     return (load_sheet(folder / f"{seed + done:06d}.npz") for done in range(count))
+
+
+def _sheet(seed: int) -> "Sheet":
+    """Draw a scene as another camera would give it; where no opening is whole, no picture need be taken."""
+    import numpy as np
+
+    from ..detectors.training.other_cameras import as_other_cameras
+    from ..detectors.training.square_examples import empty_sheet, sheet_of
+    from .square_scenes import set_scene
+
+    group, ready = f"scene {seed}", set_scene(seed)
+    if not ready.shows_whole:
+        return empty_sheet(group)
+    scene = ready.taken()
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 5])))
+    return sheet_of(as_other_cameras(rng, scene.pixels), scene.marks, group)
 
 
 def _of_labels(where: Path) -> "Iterator[Sheet]":

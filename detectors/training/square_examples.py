@@ -90,7 +90,7 @@ def sheet_of(pixels: NDArray[np.float32], marks: Sequence[SquareMark], group: st
     """
     found = search(pixels)
     if isinstance(found, str):
-        return _empty(group)
+        return empty_sheet(group)
     numbers, usual = measured(found.working.pixels, found.regions, found.levels, found.angle_deg, None)
     whole = np.array([not found.is_cut(region) for region in found.regions])
     kept = [region for region, one in zip(found.regions, whole, strict=True) if one]
@@ -100,7 +100,8 @@ def sheet_of(pixels: NDArray[np.float32], marks: Sequence[SquareMark], group: st
     return Sheet(group, crops.astype(np.float16), base_table(numbers), centres, usual, whole, classes)
 
 
-def _empty(group: str) -> Sheet:
+def empty_sheet(group: str) -> Sheet:
+    """Give the sheet of an image that shows nothing."""
     nothing = Population(1.0, 1.0, 0.0, 1.0, 1.0, 0.0)
     crops, base = np.empty((0, CROP_PX, CROP_PX), np.float16), np.empty((0, len(BASE)))
     return Sheet(group, crops, base, np.empty((0, 2)), nothing, np.empty(0, np.bool_), np.empty(0, np.int64))
