@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from .. import __version__
 from ..files import atomic
+from ..hardware.simulator.pixel_free.conditions import path_of
 from ..hardware.simulator.pixel_free.error_models import (
     ANY,
     GROUPS,
@@ -24,7 +25,6 @@ from ..hardware.simulator.pixel_free.error_models import (
     ErrorModels,
     Provenance,
     Table,
-    general,
 )
 from ..protocols.errors import BadInput
 from .seeing import GridToSee, Observations
@@ -45,8 +45,11 @@ PLACE = "#"
 PARTICULAR_CASES = 24
 """Fewest cases of a class that has a more general one to stand for it."""
 
-OWN_CASES = 200
-"""Fewest cases of a general class whose answers are asked of their own how they go together."""
+OF_WHOLE_GRIDS = "opening"
+"""Table whose answers are kept grid by grid."""
+
+GRID_CASES = 3
+"""Fewest openings of one class on one grid for that grid to have cells of its own for it."""
 
 RANKED_CASES = 12
 """Fewer answers say nothing of how answers of one group go together."""
@@ -81,11 +84,19 @@ FILMS: Sequence[tuple[str, str, str]] = (
 )
 """Hole type, mesh and material of the grids looked at, in turn."""
 
+WITHOUT_LATTICE: Sequence[tuple[str, str, str]] = (("Lacey", "300", "Carbon"), ("NegativeStain", "300", "Carbon"))
+EACH_SO_MANY = 6
+"""Of films without a lattice, one grid is looked at besides for each so many others."""
+
 
 def grids_to_see(seed: int, count: int, kinds: Sequence[str]) -> list[GridToSee]:
-    """Name grids of every kind on every film in turn; each has a seed of its own."""
+    """Name grids of every kind on every film in turn, then some on films without a lattice; each has its own seed."""
     return [
-        GridToSee(seed + n, kinds[n % len(kinds)], *FILMS[(n + n // len(FILMS)) % len(FILMS)]) for n in range(count)
+        *(GridToSee(seed + n, kinds[n % len(kinds)], *FILMS[(n + n // len(FILMS)) % len(FILMS)]) for n in range(count)),
+        *(
+            GridToSee(seed + count + n, kinds[n % len(kinds)], *WITHOUT_LATTICE[n % len(WITHOUT_LATTICE)])
+            for n in range(count // EACH_SO_MANY)
+        ),
     ]
 
 
@@ -134,7 +145,10 @@ def fitted(parts: Iterable[Mapping[str, Any]], command: str, profile: str) -> Er
         for level, count in part["pictures"].items():
             pictures[level] = pictures.get(level, 0) + count
         for name, rows in part["rows"].items():
-            cases.setdefault(name, []).extend((f"{part['seed']} {row[0]}", row[1], row[2], row[3]) for row in rows)
+            own = str(part["seed"]) if name == OF_WHOLE_GRIDS else ""
+            cases.setdefault(name, []).extend(
+                (f"{part['seed']} {row[0]}", path_of(row[1], own), row[2], row[3]) for row in rows
+            )
     tables = {}
     for name, columns in TABLES.items():
         if not any(case[3] is not None for case in cases.get(name, [])):
@@ -154,16 +168,31 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
             classes.setdefault(path, []).append(case)
             path = path.rpartition(PARTICULAR)[0]
     # What is particular needs cases enough of its own, or the general stands for it.
-    classes = {of: mine for of, mine in classes.items() if PARTICULAR not in of or len(mine) >= PARTICULAR_CASES}
+    own = {case[1] for case in cases} if name == OF_WHOLE_GRIDS else set()
+    classes = {of: mine for of, mine in classes.items() if len(mine) >= _fewest(of, own)}
     cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of])]
     cells += _cells(ANY, first)
     table = Table(about=ABOUT[name], columns=columns, alike=0.0, cells=tuple(cells))
     grouped = [(_group(name, case[0]), case) for case in cases]
     together = together_share(table, grouped)
     again = together_share(table, [(case[0], case) for case in cases]) if name == "autofocus" else together
-    own = _alike_of(table, grouped) if name == "opening" else {}
-    alike = {"alike": _alike(table, grouped), "alike_of": own}
-    return table.model_copy(update={**alike, "together": together, "again": max(again, together)})
+    update = {"alike": _alike(table, grouped), "together": together, "again": max(again, together)}
+    return table.model_copy(update={**update, "grids": _grids(own)})
+
+
+def _fewest(of: str, of_one_grid: Container[str]) -> int:
+    if PARTICULAR not in of:
+        return 1
+    return GRID_CASES if of in of_one_grid else PARTICULAR_CASES
+
+
+def _grids(of_one_grid: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Name the grids of each class."""
+    found: dict[str, set[str]] = {}
+    for path in of_one_grid:
+        *_, kind, name = path.split(PARTICULAR)
+        found.setdefault(kind, set()).add(name)
+    return {kind: tuple(sorted(names)) for kind, names in sorted(found.items())}
 
 
 def _group(name: str, picture: str) -> str:
@@ -221,14 +250,6 @@ def _alike(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:
     if not scores:
         return 0.0
     return _between_share(np.array(scores), np.array(groups))
-
-
-def _alike_of(table: Table, grouped: Sequence[tuple[str, Case]]) -> dict[str, float]:
-    """Estimate the same for each general class of what whole grids are asked for: they have cases enough."""
-    by_class: dict[str, list[tuple[str, Case]]] = {}
-    for group, case in grouped:
-        by_class.setdefault(general(case[1]), []).append((group, case))
-    return {of: _alike(table, mine) for of, mine in sorted(by_class.items()) if len(mine) >= OWN_CASES}
 
 
 def together_share(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:

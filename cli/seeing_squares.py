@@ -23,6 +23,9 @@ from .seeing import MEAN_FREE_PATH_NM, PICTURED, Bench, Floats, Observations, mi
 SQUARES, VIEWS = 5, 2
 """Squares of a grid, and views of holes on each."""
 
+PATTERN = "regular-pattern"
+"""Finder of targets where there is no lattice."""
+
 SURE_SCORE = 0.3
 """Holes so sure are those that a night goes to."""
 
@@ -81,9 +84,21 @@ def see_square(bench: Bench, seen: Observations, name: str, i: int, j: int) -> N
     middle = view.places_of(middle_of(view))
     of, ice_nm = conditions.film_at(world, float(middle[0]), float(middle[1]))
     _centre(bench, seen, name, look, view, of, middle)
+    if bench.world.film.hole_um == 0:
+        for number, at_um in enumerate(_laid(bench, look, view)):
+            _view(bench, seen, f"{name}-{number}", _Square(look, view), at_um, both=number == 0)
+        return
     found = _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
     for number, at_um in enumerate(_aims(bench, view, found, conditions.sites_of(bench.instrument, world, i, j))):
         _view(bench, seen, f"{name}-{number}", _Square(look, view), at_um, both=number == 0)
+
+
+def _laid(bench: Bench, look: Look, view: View) -> list[tuple[float, float]]:
+    """Choose targets of a film without a lattice, as they are laid over it."""
+    laid = worker.find_holes(PATTERN, {}, look).holes
+    chosen = bench.rng.choice(len(laid), min(VIEWS, len(laid)), replace=False) if laid else ()
+    places = [view.places_of(np.array([laid[n].row_px, laid[n].col_px])) for n in chosen]
+    return [(float(x), float(y)) for x, y in places]
 
 
 def _aims(bench: Bench, view: View, found: HoleDetections, sites: conditions.Sites) -> list[tuple[float, float]]:
@@ -136,12 +151,13 @@ def _focus_places(bench: Bench) -> list[tuple[float, float]]:
     world, now = bench.world, bench.clock.now()
     middle = bench.instrument.to_grid(bench.instrument.looked_at(now))
     index = world.square_at(middle[:1], middle[1:])
-    sites = conditions.sites_of(bench.instrument, world, int(index[0][0]), int(index[1][0]))
-    holes = np.stack([sites.x_um, sites.y_um], axis=-1) - middle
+    holes, radius_um = np.zeros((0, 2)), 0.0
+    if world.film.hole_um:
+        sites = conditions.sites_of(bench.instrument, world, int(index[0][0]), int(index[1][0]))
+        holes, radius_um = np.stack([sites.x_um, sites.y_um], axis=-1) - middle, float(sites.radius_um.max(initial=0.0))
     holes = holes[np.linalg.norm(holes, axis=1) < NEAR_UM]
     nearest = holes[np.linalg.norm(holes, axis=1).argmin()] if len(holes) else np.zeros(2)
     a_um, b_um = world.film.basis_um.T.tolist()
-    radius_um = float(sites.radius_um.max(initial=0.0))
     beam_um = bench.presets["focus"].beam_diameter_um / 2
     found = focus_places(nearest, holes, a_um, b_um, beam_um, FOCUS_PLACES, hole_radius_um=radius_um)
     return [bench.turned(np.array(place)) for place in found]
@@ -254,19 +270,28 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
     of, ice_nm = conditions.film_at(bench.world, float(middle[0]), float(middle[1]))
     sites = conditions.sites_in(bench.instrument, bench.world, view, bench.known)
     of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, middle_of(view)))
-    _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
+    if bench.world.film.hole_um:
+        _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
     _offset(bench, seen, name, square, look, view, of, ice_nm)
     if not _autofocus(bench, seen, name, again=both):
         return
+    if both:
+        scope.settle(DRIFT_A_PER_S, SETTLE_S)
+    for place in _shots(bench, sites, view, both) if bench.world.film.hole_um else [at_um]:
+        _exposure(bench, seen, name, place)
+
+
+def _shots(bench: Bench, sites: conditions.SitesInView, view: View, both: bool) -> list[tuple[float, float]]:
+    """Choose where to expose: the hole in the middle, with ``both`` another too, each a little beside its middle."""
     whole = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone", "border"))]
     whole.sort(key=lambda n: float(np.linalg.norm(sites.places_px[n] - middle_of(view))))
     others = bench.rng.choice(whole[1:], 1).tolist() if both and len(whole) > 1 else []
-    if both:
-        scope.settle(DRIFT_A_PER_S, SETTLE_S)
+    places = []
     for n in [*whole[:1], *others]:
         place = view.places_of(sites.places_px[n])
         off = bench.rng.normal(0, 0.12, 2) + bench.rng.uniform(-0.3, 0.3, 2) * sites.radius_um[n]
-        _exposure(bench, seen, name, (float(place[0] + off[0]), float(place[1] + off[1])))
+        places.append((float(place[0] + off[0]), float(place[1] + off[1])))
+    return places
 
 
 def _offset(

@@ -8,32 +8,35 @@ from .screening import ScreeningProtocol
 SIMULATOR = "sim"
 
 WITHOUT_LATTICE = ("regular-pattern",)
-"""Finders that lay targets on films without a lattice."""
+"""Finders that lay targets on films without a lattice: they need no more than to see where film is."""
+
+FILM_PICTURE_PX = 96
+"""Shorter side of the pictures of squares and holes that is enough for them."""
 
 
 def without_pixels(plan: ScreeningProtocol) -> ScreeningProtocol:
     """Give this protocol with a microscope that renders no pictures, and finders and judge that need none.
 
-    Nothing else changes: optics, choices, passes, thresholds and times are those of the protocol.
+    Nothing else changes: optics, choices, passes, thresholds and times are those of the protocol. A finder for films
+    without a lattice stays, and is given small pictures to look at.
 
     Raises
     ------
     BadInput
-        Its microscope is not the simulated one, or its films have no lattice.
+        Its microscope is not the simulated one.
     """
     if plan.microscope.use != SIMULATOR:
         raise BadInput(
             f"only the simulated microscope does without pixels, not {plan.microscope.use}; set microscope.use to "
             f"{SIMULATOR}, or leave the fidelity at pixels"
         )
-    if plan.holes.finder.use in WITHOUT_LATTICE:
-        raise BadInput(
-            f"the finder {plan.holes.finder.use} is for films without a lattice (lacey, continuous), and no error "
-            "models tell what is seen on them; run this protocol with pixels"
-        )
     changes: dict[str, Any] = plan.model_dump(mode="json")
-    changes["microscope"]["options"] = {**changes["microscope"]["options"], "fidelity": "pixel-free"}
+    options = {**changes["microscope"]["options"], "fidelity": "pixel-free"}
+    if plan.holes.finder.use in WITHOUT_LATTICE:
+        options.setdefault("film_picture_px", FILM_PICTURE_PX)
+    else:
+        changes["holes"]["finder"] = {"use": "sighted-holes"}
+    changes["microscope"]["options"] = options
     changes["squares"]["finder"] = {"use": "sighted-squares"}
-    changes["holes"]["finder"] = {"use": "sighted-holes"}
     changes["analysis"]["judge"] = {"use": "sighted"}
     return ScreeningProtocol.model_validate(changes)

@@ -20,6 +20,7 @@ from .instrument.instrument import Instrument
 from .instrument.memory import Memory
 from .instrument.profile import Frozen, Profile, first_complaint, load_profile
 from .instrument.state import State
+from .pixel_free.conditions import THUMBNAIL_PX
 from .pixel_free.error_models import fit_of, load_error_models
 from .pixel_free.sightings import PixelFree
 
@@ -62,6 +63,13 @@ class SimulatorOptions(Frozen):
         description="For pixel-free: which of the nights that the error models allow on the same world; the instrument "
         "acts the same in all, what is found differs as chance has it.",
     )
+    film_picture_px: int = Field(
+        default=THUMBNAIL_PX,
+        ge=THUMBNAIL_PX,
+        le=1024,
+        description="For pixel-free: shorter side of the pictures of squares and holes; more where a finder has to see "
+        "where film is (regular-pattern: 96), which costs time.",
+    )
     fail_call: FailCall | None = Field(
         default=None, description="For tests: strikes the n-th hardware call of any kind."
     )
@@ -100,7 +108,8 @@ def connect(installation: Installation) -> "SimulatedMicroscope":
         profile, grids, installation.seed, installation.clock, memory, installation.images, state, memory.doses()
     )
     if options.fidelity == "pixel-free":
-        instrument.eye = PixelFree(load_error_models(options.error_models or fit_of(options.profile)), options.draw)
+        models = load_error_models(options.error_models or fit_of(options.profile))
+        instrument.eye = PixelFree(models, options.draw, options.film_picture_px)
     installation.images.mkdir(parents=True, exist_ok=True)
     faults = [*world.faults, *read_faults(options.faults), *drawn(installation.seed, options.faults_per_h)]
     memory.write_state(state)

@@ -49,23 +49,28 @@ def test_a_class_has_cells_of_its_own_where_enough_was_seen() -> None:
     assert table.share("film > R2/2", 3.0) == table.share("film", 3.0)
 
 
-def test_classes_of_openings_go_together_each_in_its_own_way() -> None:
+def test_openings_are_answered_as_those_of_one_grid_were() -> None:
+    """Two grids of a kind: on one all openings score high, on the other all low."""
     rng = np.random.default_rng(3)
-    grids, each = 12, 40
     rows = {name: [["a-s0", "film", 1.0, [0.5] * len(columns)]] for name, columns in TABLES.items()}
     parts = []
-    for grid in range(grids):
-        usual = float(rng.standard_normal())
-        mine: list[list[Any]] = []
-        for _ in range(each):
-            mine.append(["atlas", "empty > even", 1.0, [usual + 0.1 * float(rng.standard_normal()), *[0.0] * 5]])
-            mine.append(["atlas", "intact > even", 1.0, [float(rng.standard_normal()), *[0.0] * 5]])
-        parts.append({"seed": grid, "pictures": {"atlas": 1}, "rows": {**rows, "opening": mine}})
+    for seed, usual in ((1, 0.2), (2, 0.8)):
+        mine: list[list[Any]] = [
+            ["atlas", f"{name} > even > broken", 1.0, [usual + 0.01 * float(rng.standard_normal()), *[0.0] * 5]]
+            for name in ("empty", "torn")
+            for _ in range(40)
+        ]
+        parts.append({"seed": seed, "pictures": {"atlas": 1}, "rows": {**rows, "opening": mine}})
     table = fitting.fitted(parts, "epicycle simulate fit", "demo-2k").tables["opening"]
-    of = ["empty > even > good", "intact > even", "rim > even"]
-    empty, intact, other = table.alike_in(of).tolist()
-    assert empty > 0.8 > 0.1 > intact
-    assert other == table.alike
+    assert table.grids == {"broken": ("1", "2")}
+    for quantile, usual in ((0.1, 0.2), (0.9, 0.8)):
+        like = table.grid_like("broken", quantile)
+        of = [f"{name} > even > broken > {like}" for name in ("empty", "torn", "rim")]
+        drawn = table.draw(of, np.ones(3), np.zeros(3), np.full(3, 0.5))[:, 0]
+        assert drawn[:2] == pytest.approx([usual, usual], abs=0.02)
+        assert 0.2 < drawn[2] < 0.8, "of a class that this grid has not, as all grids"
+    assert table.grid_like("broken on gold", 0.9) == "2"
+    assert table.grid_like("dry", 0.9) == ""
 
 
 def test_equal_answers_do_not_count_as_going_together() -> None:

@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
-from epicycle.files.mrc import read_metadata
+from epicycle.detectors.regular_pattern import regular_pattern
+from epicycle.files.mrc import read_image, read_metadata
+from epicycle.hardware.clock import VirtualClock
 from epicycle.hardware.contract import MicroscopeContract
 from epicycle.hardware.errors import CameraTimeout
-from epicycle.hardware.records import SIGHTINGS, Shot, StagePosition
-from epicycle.hardware.simulator import SimulatedMicroscope
+from epicycle.hardware.protocols import Installation
+from epicycle.hardware.records import SIGHTINGS, Image, Shot, StagePosition
+from epicycle.hardware.simulator import SimulatedMicroscope, connect
 from epicycle.hardware.simulator.grid.openings import SquareKind
 from epicycle.hardware.simulator.pixel_free.error_models import (
     ANY,
@@ -21,9 +25,12 @@ from epicycle.hardware.simulator.pixel_free.error_models import (
     load_error_models,
     shipped_fits,
 )
+from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.errors import BadInput
 
 Benches = Callable[..., Any]
+
+CALM = {"grids": {"1": {"kind": "good", "torn": 0, "cracked": 0, "empty": 0, "thick": 0, "dry": 0}}}
 
 
 class TestPixelFree(MicroscopeContract):
@@ -222,3 +229,28 @@ def test_a_profile_without_a_fit_is_refused_in_a_sentence(bench: Benches) -> Non
     with pytest.raises(BadInput, match=r"no error models ship .* simulate fit --profile collection-300kv"):
         bench(fidelity="pixel-free", profile="collection-300kv").connect()
     bench(fidelity="pixel-free", profile="collection-300kv", error_models="demo-2k").connect()
+
+
+@pytest.mark.parametrize("hole_type", ["Lacey", "NegativeStain"])
+def test_targets_lie_on_a_small_picture_where_they_lie_on_a_large_one(
+    tmp_path: Any, on_square: Callable[..., StagePosition], hole_type: str
+) -> None:
+    film = {"slot": 1, "name": "one", "hole_type": hole_type, "mesh": "300", "material": "Carbon"}
+    cassette = Cassette.model_validate({"slots": [film]})
+    laid = []
+    for fidelity in ("pixels", "pixel-free"):
+        given = {"profile": "demo-2k", "world": CALM, "fidelity": fidelity, "film_picture_px": 96}
+        folder = tmp_path / fidelity
+        clock = VirtualClock(datetime(2026, 1, 5, 18, tzinfo=UTC))
+        scope = connect(Installation(given, folder / "images", folder / "memory", clock, 1, cassette))
+        on_square(scope)
+        preset = scope.presets()["square"]
+        scope.use(preset)
+        got = scope.acquire(Shot(preset), "square")
+        image = Image(*read_image(got.path))
+        found = regular_pattern({"pitch_um": 4.0}).find(image).holes
+        to_stage = np.array(got.image_to_stage)
+        laid.append(np.array([to_stage @ (hole.row_px, hole.col_px, 1) for hole in found]))
+    assert len(laid[1]) == pytest.approx(len(laid[0]), rel=0.1)
+    off_um = np.linalg.norm(laid[0][:, None] - laid[1][None], axis=2).min(axis=1)
+    assert np.median(off_um) < 0.5

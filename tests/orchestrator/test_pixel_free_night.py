@@ -124,7 +124,12 @@ def test_pixels_need_their_own_eyes_and_only_the_simulator_does_without(tmp_path
     assert all("no square found" in grid.reason for grid in rows["grid"])
 
 
-def test_films_without_a_lattice_are_refused_without_pixels() -> None:
-    lacey = pictured(holes={"per_square": 4, "finder": {"use": "regular-pattern", "pitch_um": 4}})
-    with pytest.raises(BadInput, match="run this protocol with pixels"):
-        without_pixels(lacey)
+def test_a_film_without_a_lattice_is_gone_through_without_pixels(tmp_path: Path) -> None:
+    lacey = {"slot": 1, "name": "net", "hole_type": "Lacey", "mesh": "300", "material": "Carbon"}
+    made = plan(holes={"per_square": 2, "finder": {"use": "regular-pattern", "pitch_um": 8}})
+    assert made.holes.finder.use == "regular-pattern"
+    assert made.microscope.options["film_picture_px"] > 16, "its finder has to see where film is"
+    run_new(tmp_path / "night", made, grids=Cassette.model_validate({"slots": [lacey]}))
+    rows = rows_of(tmp_path / "night")
+    assert any(shot.status == "done" for shot in rows["exposure"])
+    assert sum(hole.site == "hole" for hole in rows["hole"]) >= 20

@@ -22,9 +22,9 @@ from ..instrument.instrument import Instrument
 from ..pictures.counting import counted_share
 from ..pictures.illuminated import layers_seen, light_of, matter_of
 from ..pictures.movie import aberrations, path_px
-from ..pictures.render_survey import Light, transmitted
+from ..pictures.render_survey import Blur, Light, lit, transmitted
 from ..pictures.specimen import Stain, View, holes_in
-from .error_models import PARTICULAR
+from .error_models import ON, PARTICULAR
 
 THUMBNAIL_PX = 16
 """Shorter side of the small picture that is still rendered."""
@@ -51,6 +51,10 @@ BLURRED_B_A2 = 90.0
 UNIT_A = 4.0
 """Resolutions of spots that have no true one are told as multiples of this."""
 
+ICE, SUPPORTED = "ice", "ice on film"
+WITH_SAMPLE = (ICE, SUPPORTED)
+"""Spots of which the resolution that can be reached is known: in a hole, and on film where there are no holes."""
+
 OPEN, FILLED = "open", "filled"
 """Whether a hole is brighter than the film, as most are, or holds so much ice that it hardly is."""
 
@@ -75,7 +79,7 @@ class Openings:
         The same against the grid's median.
     of
         Class: what became of it, or ``rim`` where the grid's rim cuts it; whether its light is even; and the kind of
-        grid, as finders judge an opening by what is usual around it.
+        grid and its film, as finders judge an opening by what is usual around it.
     """
 
     i: Ints
@@ -158,7 +162,7 @@ def openings_of(instrument: Instrument, world: GridWorld) -> Openings:
     names = [SquareKind(int(kind)).name.lower() for kind in squares.kind.ravel()[near]]
     cut = np.asarray((np.hypot(px, py) > RIM_UM).any(axis=1))
     of = tuple(
-        path_of("rim" if beyond else name, "uneven" if rough else "even", world.spec.kind)
+        path_of("rim" if beyond else name, "uneven" if rough else "even", grid_class(world))
         for name, beyond, rough in zip(names, cut, uneven, strict=True)
     )
     usual = float(np.median(light[~cut])) if (~cut).any() else 1.0
@@ -208,7 +212,9 @@ def holes_at(instrument: Instrument, world: GridWorld, known: Known, x_um: float
 
 
 def _film_of(world: GridWorld, kind: int) -> str:
-    return "no film" if kind == SquareKind.EMPTY else _on(world, "film")
+    if kind == SquareKind.EMPTY:
+        return "no film"
+    return _on(world, "film" if world.film.hole_um else "film without holes")
 
 
 def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[str, float]:
@@ -243,9 +249,9 @@ def height_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
 
 
 def middle_site(sites: "SitesInView", middle_px: Floats) -> str:
-    """Give the class of the site nearest to the middle of a view; empty where there is none."""
+    """Give the class of the site nearest to the middle of a view; ``no site`` where there is none."""
     if not sites.of:
-        return ""
+        return "no site"
     return sites.of[int(np.linalg.norm(sites.places_px - middle_px, axis=1).argmin())].partition(PARTICULAR)[0]
 
 
@@ -315,7 +321,12 @@ def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool
 
 def _on(world: GridWorld, name: str) -> str:
     """Tell classes apart by what the film is made of."""
-    return f"{name} on gold" if world.film.gold else name
+    return f"{name}{ON}gold" if world.film.gold else name
+
+
+def grid_class(world: GridWorld) -> str:
+    """Tell grids apart by their kind and what their film is made of."""
+    return _on(world, world.spec.kind)
 
 
 def _site(world: GridWorld, name: str, holds: str) -> str:
@@ -334,16 +345,16 @@ def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
     ice = float(np.median(layers.ice_nm))
     film = float((layers.film_nm > THIN_FILM_NM).mean())
     reached = math.inf if world is None else float(truth.resolution_a(np.array(ice), world.spec.b_a2))
-    of = _spot_class(float(layers.free.mean()), film, reached)
+    of = _spot_class(float(layers.free.mean()), film, reached, world is not None and world.film.hole_um == 0)
     lens = aberrations(instrument, preset, at)
     drift = int(np.searchsorted(DRIFTS_A_PER_S, instrument.drift_rate(at)))
     lit = through * light_of(instrument, preset, at).electrons
     counted = counted_share(float(lit.mean()) / preset.exposure_s, instrument.profile.camera)
     path = path_px(instrument, preset, at, view.pixel_um * 1e4, np.random.Generator(np.random.PCG64(0)))
     return Spot(
-        of=path_of(of, _limit(world) if of == "ice" else "", DRIFTS[drift]),
+        of=path_of(of, _limit(world) if of in WITH_SAMPLE else "", DRIFTS[drift]),
         covariate=reached if math.isfinite(reached) else ice,
-        expected_a=reached if of == "ice" else UNIT_A,
+        expected_a=reached if of in WITH_SAMPLE else UNIT_A,
         thumbnail=np.asarray(lit * counted, np.float32),
         defocus_um=-lens.defocus_a * 1e-4,
         astigmatism_a=lens.astigmatism_a,
@@ -356,14 +367,16 @@ def _limit(world: GridWorld | None) -> str:
     return "" if world is None else "blurred sample" if world.spec.b_a2 >= BLURRED_B_A2 else "sharp sample"
 
 
-def _spot_class(free: float, film: float, reached_a: float) -> str:
+def _spot_class(free: float, film: float, reached_a: float, supported: bool) -> str:
     if free < 0.5:
         return "bar"
-    if film > 0.5:
+    if film > 0.5 and not supported:
         return "film"
     if not math.isfinite(reached_a):
-        return "empty"
-    return "edge" if film > 0.1 else "ice"
+        return "empty" if film < 0.5 else "film"
+    if film > 0.5:
+        return SUPPORTED
+    return "edge" if film > 0.1 else ICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,8 +392,9 @@ class SitesInView:
 
 
 def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known) -> SitesInView:
-    """Describe the sites in a view; ``known`` keeps squares that were looked at before."""
-    found = [known_sites(instrument, world, known, *index) for index in squares_under(world, view)]
+    """Describe the sites in a view, none on a film without a lattice; ``known`` keeps squares that were looked at."""
+    under = squares_under(world, view) if world.film.hole_um else []
+    found = [known_sites(instrument, world, known, *index) for index in under]
     if not found:
         return SitesInView(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), np.zeros(0), ())
     x, y, radius, ice = (
@@ -399,6 +413,19 @@ def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known)
 def _at_border(world: GridWorld, of: str) -> str:
     """Give the class of a site that the picture's border cuts."""
     return _site(world, "border", of.split(PARTICULAR)[1])
+
+
+def film_picture(
+    instrument: Instrument, preset: Preset, view: View, at: datetime, marks: Sequence[Stain]
+) -> NDArray[np.float32]:
+    """Give the expected electrons of a small survey image that shows where film is: matter and light, in focus."""
+    layers = layers_seen(instrument, view.straightened(), marks)
+    voltage_kv = instrument.profile.optics.voltage_kv
+    through = transmitted(layers, *matter_of(instrument, preset), 0.0, view.pixel_um, voltage_kv)
+    if view.distortion is not None:
+        through = view.distortion.apply(through)
+    sharp = Blur(0.0, np.zeros((1, 1), np.float32), np.zeros(2))
+    return lit(through, light_of(instrument, preset, at), sharp)
 
 
 def thumbnail(instrument: Instrument, view: View, light: Light) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@ with it, outliers and correlations included; nothing is assumed of any shape. Cl
 particular, as ``ice > R2/1``: where the particular has no cells of its own, the general one's stand.
 
 What is seen together comes out together: answers of one group (the sites of a picture, the groups of a square, the
-squares of a grid) share a part of their normal scores, as large as the fit has found it.
+squares of a grid) share a part of their normal scores, as large as the fit has found it. Openings, which a finder
+judges against each other, are answered as those of one grid were.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,15 @@ from ..grid.cells import Floats
 from ..instrument.profile import Frozen, first_complaint
 
 Group = Literal["grid", "square", "picture"]
-Share = Annotated[float, Field(ge=0, le=1)]
 
 SHIPPED = "fits"
 """Folder of the fits that ship with the package."""
 
 PARTICULAR = " > "
 """Between the general and the particular in the name of a class."""
+
+ON = " on "
+"""Between what a class is of and the film it lies on, where that is not carbon."""
 
 ANY = "any"
 """Class of the cells that stand for classes nobody has fitted."""
@@ -68,8 +71,10 @@ class Table(Frozen):
     about: str = Field(description="What is asked, of what, and what the covariate is.")
     columns: tuple[str, ...] = Field(min_length=1, description="Names of the numbers; rows are sorted by the first.")
     alike: float = Field(ge=0, le=1, description="Correlation of the answers within one group.")
-    alike_of: dict[str, Share] = Field(
-        default_factory=dict, description="The same for classes that have cases enough, by their general names."
+    grids: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="Grids that have cells of their own, by their class: what a finder makes of one opening hangs on "
+        "what it makes of the others, so a whole grid is answered as one of these was.",
     )
     together: float = Field(
         default=0.0, ge=0, le=1, description="Correlation, within one group, of whether there is an answer at all."
@@ -146,9 +151,14 @@ class Table(Frozen):
                 answers[here] = _between(one.rows_near(int(number)), quantile[here])
         return answers
 
-    def alike_in(self, of: Sequence[str]) -> Floats:
-        """Give for things of these classes how much their answers go together within a group."""
-        return np.array([self.alike_of.get(general(name), self.alike) for name in of], np.float64)
+    def grid_like(self, of: str, quantile: float) -> str:
+        """Name a grid of this class that has cells of its own; one of another film where none has, else none."""
+        names = self.grids.get(of, ())
+        if not names:
+            alike = of.partition(ON)[0]
+            names = tuple(name for other in sorted(self.grids) if other.partition(ON)[0] == alike
+                          for name in self.grids[other])  # fmt: skip
+        return names[min(int(quantile * len(names)), len(names) - 1)] if names else ""
 
     def column(self, name: str) -> int:
         """Say where a column stands."""

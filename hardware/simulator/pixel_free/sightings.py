@@ -38,14 +38,17 @@ CUT_SHARES = (0.25, 0.5, 0.75, 0.95, 1.01)
 READ_OUT = ("rows_px", "cols_px", "pixel_size_a")
 """What of a preset changes where pixels are summed."""
 
+FILM_LEVELS: tuple[Level, ...] = ("square", "hole")
+"""Levels at which film and its holes are looked at."""
+
 NOTHING_SEEN = "no round bright areas recur on a lattice"
 
 Sighted = dict[str, Any]
 
 
-def read_out(preset: Preset) -> Preset:
+def read_out(preset: Preset, shorter_px: int = conditions.THUMBNAIL_PX) -> Preset:
     """Give a preset as a camera reads it out that sums its pixels until few are left; the field stays."""
-    factor = min(preset.rows_px, preset.cols_px) / conditions.THUMBNAIL_PX
+    factor = min(preset.rows_px, preset.cols_px) / shorter_px
     if factor <= 1:
         return preset
     rows, cols = (round(side / factor) for side in (preset.rows_px, preset.cols_px))
@@ -57,12 +60,14 @@ class PixelFree:
     """Looks at what pictures would show.
 
     ``draw`` numbers the nights that the error models allow on one world: the instrument acts the same in all, what is
-    found differs as chance has it.
+    found differs as chance has it. ``film_picture_px`` is the shorter side of the pictures of squares and holes; where
+    it is more than a thumbnail's, they are rendered, for finders that have to see where film is.
     """
 
-    def __init__(self, models: ErrorModels, draw: int = 0) -> None:
+    def __init__(self, models: ErrorModels, draw: int = 0, film_picture_px: int = conditions.THUMBNAIL_PX) -> None:
         self._models = models
         self._draw = draw
+        self._film_picture_px = film_picture_px
         self._given: Mapping[Level, Preset] = {}
         self._world: GridWorld | None = None
         self._openings: Openings | None = None
@@ -71,25 +76,31 @@ class PixelFree:
     def presets(self, presets: Mapping[Level, Preset]) -> Mapping[Level, Preset]:
         """Give presets as this camera reads them out."""
         self._given = presets
-        return {name: read_out(preset) for name, preset in presets.items()}
+        return {name: self._read_out(preset) for name, preset in presets.items()}
+
+    def _read_out(self, preset: Preset) -> Preset:
+        return read_out(preset, self._film_picture_px if preset.level in FILM_LEVELS else conditions.THUMBNAIL_PX)
 
     def whole(self, instrument: Instrument, preset: Preset) -> Preset:
         """Give the preset whose pixels this one sums, if it is one of the instrument's own read out."""
         own = self._given.get(preset.level, instrument.profile.levels[preset.level].preset)
-        summed = read_out(own)
+        summed = self._read_out(own)
         if any(getattr(summed, name) != getattr(preset, name) for name in READ_OUT):
             return preset
         return preset.model_copy(update={name: getattr(own, name) for name in READ_OUT})
 
     def take(self, instrument: Instrument, shot: Shot, at: datetime, marks: Sequence[Stain]) -> Seen:
         """Take an image without rendering it."""
-        preset = read_out(shot.preset)
+        preset = self._read_out(shot.preset)
         self._turn_to(instrument)
-        if preset.level not in ("atlas", "square", "hole"):
+        if preset.level not in ("atlas", *FILM_LEVELS):
             return self._exposure(instrument, shot, preset, at, marks)
         view = instrument.view(preset, at)
         camera = instrument.profile.camera
-        electrons = conditions.thumbnail(instrument, view, light_of(instrument, preset, at))
+        if preset.level in FILM_LEVELS and self._film_picture_px > conditions.THUMBNAIL_PX:
+            electrons = conditions.film_picture(instrument, preset, view, at, marks)
+        else:
+            electrons = conditions.thumbnail(instrument, view, light_of(instrument, preset, at))
         counts = instrument.rng("pixels").poisson(electrons + camera.dark_e_per_px)
         pixels = np.rint(counts * camera.counts_per_electron).astype(np.int32)
         world = instrument.world
@@ -192,13 +203,15 @@ class PixelFree:
 
     def _opening_answers(self, look: "Look", openings: Openings, load: int) -> Floats:
         table = self._models.tables["opening"]
-        own = key("openings seen", self._seed(look.instrument), look.world.slot, load)
+        own = key("openings seen", self._seed(look.instrument), look.world.slot)
+        # Loaded again, a grid is still the same to the finder, though noise is another.
+        like = table.grid_like(conditions.grid_class(look.world), float(uniform(own, "grid", 0)))
+        again = key(own, "load", load)
         place = (openings.i, openings.j)
-        names, which = np.unique([general(name) for name in openings.of], return_inverse=True)
-        common = np.array([float(normal(own, f"all that are {name}", 0)) for name in names])[which]
-        quantile = _mixed(table.alike_in(openings.of), common, normal(own, "quantile", *place))
-        chance = _mixed(table.together, float(normal(own, "picture", 1)), normal(own, "chance", *place))
-        answers = table.draw(openings.of, openings.relative_light, chance, quantile)
+        quantile = _mixed(table.alike, float(normal(again, "picture", 0)), normal(again, "quantile", *place))
+        chance = _mixed(table.together, float(normal(again, "picture", 1)), normal(again, "chance", *place))
+        of = [conditions.path_of(name, like) for name in openings.of]
+        answers = table.draw(of, openings.relative_light, chance, quantile)
         answers[:, table.column("mean_ratio")] *= openings.light * look.unit
         answers[:, table.column("area_ratio")] *= (openings.side_um / look.view.pixel_um) ** 2
         return answers
@@ -240,13 +253,9 @@ class PixelFree:
         middle = look.middle
         of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
         rng = self._rng(look.instrument, "sightings")
-        sites = (
-            conditions.sites_in(look.instrument, look.world, look.view, self._sites)
-            if look.world.film.hole_um
-            else None
-        )
+        sites = conditions.sites_in(look.instrument, look.world, look.view, self._sites)
         opening = self._centre(look, of, rng) if look.level == "square" else None
-        if look.level == "hole" and sites is not None:
+        if look.level == "hole":
             of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, look.middle_px))
         landmarks = self._landmarks(look, of, ice_nm, rng)
         within = conditions.holes_at(look.instrument, look.world, self._sites, float(middle[0]), float(middle[1]))
@@ -280,14 +289,12 @@ class PixelFree:
         marks = _named(a[inside], b[inside], places[inside] + look.to_px(off))
         return {"landmarks": marks, "alike": _rounded(alike)}
 
-    def _holes(
-        self, look: "Look", seen: SitesInView | None, of: str, ice_nm: float, rng: np.random.Generator
-    ) -> Sighted:
+    def _holes(self, look: "Look", seen: SitesInView, of: str, ice_nm: float, rng: np.random.Generator) -> Sighted:
         """Give the lattice and what seems to stand at its sites."""
         lattice = None
-        if seen is not None:
+        if look.world.film.hole_um:
             lattice = self._drawn(look.instrument, f"{look.level} lattice", look.middle, of, ice_nm, rng)
-        if seen is None or lattice is None:
+        if lattice is None:
             return {"lattice": None, "holes": [], "reason": NOTHING_SEEN}
         table = self._models.tables[f"{look.level} site"]
         count, common = len(seen.of), rng.standard_normal(2)
