@@ -21,6 +21,7 @@ from .lattice import kind_of, pitch_of, sites_within
 from .placing import placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Scene
+from .second_look import looked_again
 from .stages import counted, stage
 from .working_size import finite
 
@@ -40,6 +41,9 @@ class HoleOptions(BaseModel):
     )
     hole_pitch_um: float | None = Field(
         None, gt=0, description="Distance between neighbouring holes' centres. None: found out."
+    )
+    second_look: bool = Field(
+        False, description="Look again at sites without a hole, for holes under ice so thick that they hardly show."
     )
     min_score: float = Field(0.0, ge=0, le=1, description="Sites scored lower are left out of the answer.")
 
@@ -72,6 +76,8 @@ class LatticeHoles:
             return _none(image, "no round bright areas recur on a lattice")
         with stage("sites") as say:
             holes, lattice = settled(view, best)
+            if self._options.second_look:
+                holes = looked_again(view, best, holes)
             say(counted(hole.status.value for hole in holes))
         kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"

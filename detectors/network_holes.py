@@ -27,6 +27,7 @@ from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps
 from .placing import edged
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Points, Scene, scene_for
+from .second_look import looked_again
 from .stages import counted, stage
 from .working_size import finite
 
@@ -50,7 +51,7 @@ _HINTS = 12
 
 
 class NetworkOptions(HoleOptions):
-    """Options of `network-holes`."""
+    """Options of `network-holes`; it always looks a second time."""
 
     weights: Path | None = Field(None, description="File of weights of your own training. None: those shipped.")
     scores: bool = Field(True, description="Say of each hole how likely it is fit to be exposed, as feature `fit`.")
@@ -224,6 +225,7 @@ def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[Fo
             shown, best = either(view, expected)
             if best is not None and best.confidence >= _SURE and (unsure or _better(seen.best, best) is best):
                 holes, lattice = settled(shown, best)
+                holes = looked_again(shown, best, holes)
                 say(f"by bright discs rather than marks: {counted(hole.status.value for hole in holes)}")
                 return holes, lattice
         if seen.best is None or unsure:
@@ -231,6 +233,7 @@ def _found(network: "HoleMaps", view: View, expected: Expected) -> tuple[list[Fo
             say(f"{len(alone)} by themselves")
             return (alone, None) if alone else None
         holes, lattice = _judged(network, view, seen, seen.best)
+        holes = looked_again(view.inverse() if seen.inverse else view, seen.best, holes)
         say(counted(hole.status.value for hole in holes))
     return holes, lattice
 

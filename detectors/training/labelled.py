@@ -5,6 +5,7 @@ Places are (row, col) px, origin at the centre of the first pixel.
 
 import csv
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ...protocols.errors import BadInput
 TABLE = "labels.csv"
 COLUMNS = "file, kind (square or hole), label, x, y, radius, or x0, y0, x1, y1 in place of the last three"
 _ENDINGS = (".mrc", ".mrcs", ".map")
+_AT_BORDER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,11 @@ def _image(
     entry: Mapping[str, Any], marks: Sequence[Mapping[str, Any]], names: Mapping[int, str], folder: Path
 ) -> LabelledImage:
     holes, squares = [], []
+    ends = float(entry.get("width", math.inf)), float(entry.get("height", math.inf))
     for mark in marks:
         kind, _, category = names[mark["category_id"]].partition("/")
         if kind == "hole":
-            holes.append(_hole(mark, category))
+            holes.append(_hole(mark, category, ends))
         elif kind == "square":
             squares.append(_square(mark, category))
     group = entry.get("scene", entry.get("slot", entry["file_name"]))
@@ -179,17 +182,26 @@ def _vacuum(entry: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _hole(mark: Mapping[str, Any], category: str) -> HoleMark:
+def _hole(mark: Mapping[str, Any], category: str, ends: tuple[float, float]) -> HoleMark:
     x, y, wide, tall = map(float, mark["bbox"])
     col, row = x + wide / 2 - 0.5, y + tall / 2 - 0.5
+    radius = float(mark.get("radius_px", (wide + tall) / 4))
     if mark.get("num_keypoints"):
         col, row = map(float, mark["keypoints"][:2])
-    radius = float(mark.get("radius_px", (wide + tall) / 4))
+    elif "radius_px" in mark:
+        col, row = _middle(x, wide, radius, ends[0]) - 0.5, _middle(y, tall, radius, ends[1]) - 0.5
     ice = mark.get("ice_nm")
     return HoleMark(
         row, col, radius, category, bool(mark.get("visible", True)), bool(mark.get("labelled", True)),
         None if ice is None else float(ice),
     )  # fmt: skip
+
+
+def _middle(start: float, length: float, radius: float, end: float) -> float:
+    """Give where the middle of a hole is along one axis: it may lie beyond the border that cuts its box short."""
+    if length > 1.9 * radius or (start > _AT_BORDER and start + length < end - _AT_BORDER):
+        return start + length / 2
+    return start + length - radius if start <= _AT_BORDER else start + radius
 
 
 def _square(mark: Mapping[str, Any], category: str) -> SquareMark:

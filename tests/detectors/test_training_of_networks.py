@@ -87,6 +87,19 @@ def test_a_coco_document_gives_centres_from_keypoints_or_boxes(tmp_path):
         read_labels(tmp_path)
 
 
+def test_a_hole_cut_by_the_border_has_its_middle_where_it_is_and_not_where_its_box_is(tmp_path):
+    cut = {"image_id": 1, "category_id": 2, "bbox": [0, 40, 6, 19], "radius_px": 10.0, "num_keypoints": 0}
+    corner = {**cut, "bbox": [95, 72, 5, 8], "radius_px": 10.0}
+    document = {
+        "images": [{"id": 1, "file_name": "a.mrc", "width": 100, "height": 80}],
+        "categories": [{"id": 2, "name": "hole/usable"}],
+        "annotations": [cut, corner],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    (image,) = read_labels(tmp_path)
+    assert [(hole.row_px, hole.col_px) for hole in image.holes] == [(49.0, -4.5), (81.5, 104.5)]
+
+
 def test_what_is_held_out_shows_other_specimens(folder):
     images = [replace(image, group=f"grid {n % 3}") for n, image in enumerate(read_labels(folder) * 3)]
     learnt, judged = held_out(images, 0.3, seed=5)

@@ -1,0 +1,85 @@
+"""Holes that hardly show: under the thick ice of a film's rim, and where film lies unevenly."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from epicycle.detectors.holes import lattice_holes
+from epicycle.detectors.records import Site
+from epicycle.hardware.records import Image
+
+ONCE, TWICE = lattice_holes({}), lattice_holes({"second_look": True})
+
+
+def told(found):
+    kept = [hole for hole in found.holes if hole.status in (Site.HOLE, Site.PARTIAL)]
+    return np.array([(hole.row_px, hole.col_px) for hole in kept]).reshape(-1, 2)
+
+
+def nearest(these, those):
+    return np.hypot(*(these[:, None] - those[None]).transpose(2, 0, 1)).min(axis=1)
+
+
+@pytest.fixture(scope="module")
+def rimmed():
+    """Film in an opening of a mesh, ice ever thicker from the middle outwards; holes as far as film goes."""
+    rng, side, pitch, radius = np.random.default_rng(4), 640, 34.0, 9.0
+    rows, cols = np.indices((side, side), np.float64)
+    away = np.hypot(rows - 320, cols - 320)
+    # Four free paths of ice at the rim, as in menisci of squares with little blotted off.
+    film = 160.0 * np.exp(-4.0 * np.clip((away - 140) / 140, 0, 1) ** 2)
+    grid = np.stack(np.meshgrid(np.arange(-9, 10), np.arange(-9, 10), indexing="ij"), -1).reshape(-1, 2) * pitch
+    places = grid @ np.array([[0.94, 0.342], [-0.342, 0.94]]) + 320.0
+    places = places[np.hypot(*(places - 320).T) < 280 - radius]
+    inside = np.min([np.hypot(rows - row, cols - col) for row, col in places], axis=0)
+    light = film * (1 + 0.7 * np.clip(radius + 0.5 - inside, 0, 1)) * (away < 280)
+    return Image(rng.poisson(light + 0.5).astype(np.float32)), places
+
+
+def test_holes_under_thick_ice_are_found_on_a_second_look(rimmed):
+    image, places = rimmed
+    once, twice = told(ONCE.find(image)), told(TWICE.find(image))
+    assert (nearest(places, once) < 4.5).mean() < 0.9
+    assert (nearest(places, twice) < 4.5).mean() > 0.98
+    assert (nearest(twice, places) < 9.0).mean() > 0.98
+
+
+def test_a_second_look_adds_and_changes_nothing_else(rimmed):
+    image, _ = rimmed
+    before = [hole for hole in ONCE.find(image).holes if hole.status in (Site.HOLE, Site.PARTIAL)]
+    after = TWICE.find(image).holes
+    assert [hole for hole in after if hole in before] == before
+    # A hole stands at one place once, and what was called empty there is not told besides.
+    places = np.array([(hole.row_px, hole.col_px) for hole in after])
+    apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1)) + 100.0 * np.eye(len(places))
+    assert apart.min() > 15.0
+    assert all(0 <= hole.score <= 1 and np.isfinite(hole.mean) for hole in after)
+
+
+def test_sites_without_a_hole_stay_empty(draw_holes):
+    drawn = draw_holes(np.random.default_rng(31), missing=0.3)
+    image = Image(drawn.pixels)
+    assert (nearest(told(TWICE.find(image)), drawn.centres) < 8.0).all()
+
+
+def test_film_that_is_stretched_far_from_the_middle(draw_holes):
+    drawn = draw_holes(np.random.default_rng(32), shape=(900, 900), radius=8.0, pitch=27.0, missing=0.0)
+    # A lens distorts more than any straight lattice follows.
+    rows, cols = np.indices((900, 900), np.float32) - 450
+    bent = 1 + 0.01 * (rows**2 + cols**2) / 450**2
+    pixels = cv2.remap(drawn.pixels, (cols * bent + 450).astype(np.float32), (rows * bent + 450).astype(np.float32), 1)
+    places = told(TWICE.find(Image(pixels)))
+    off = places - 450
+    there = off * (1 + 0.01 * (off**2).sum(1, keepdims=True) / 450**2) + 450
+    seen = drawn.whole[(np.abs(drawn.whole - 450) < 430).all(1)]
+    assert (nearest(seen, there) < 4.0).mean() > 0.97
+    assert (nearest(there, drawn.centres) < 6.0).mean() > 0.97
+
+
+def test_dark_holes_keep_their_counts(rimmed):
+    image, _ = rimmed
+    dark = replace(image, pixels=400.0 - image.pixels)
+    found = TWICE.find(dark)
+    assert all(-100 < hole.mean < 401 for hole in found.holes)
