@@ -1,4 +1,10 @@
-"""Rows of the detectors' table that are about squares: the real tile, simulated atlases, one atlas of 10k × 10k px."""
+"""Rows of the detectors' table that are about squares: the real tile, simulated atlases, one atlas of 10k × 10k px.
+
+An opening found is a true one where both share 0.4 of the area that they cover together. The truth tells where the
+bars end. In a square called small, ice that is thick along the bars is as dark as they are, and light comes through the
+middle alone; no picture shows where its bars end, and who draws what is seen draws that middle. Found is such a square
+where what was found lies within it and around its own middle. What the overlap alone gives is told beside it.
+"""
 
 import json
 import tempfile
@@ -77,16 +83,17 @@ def _overlap(one: Points, other: Points) -> float:
 
 
 def _simulated_rows(count: int) -> Iterator[Row]:
-    found = missed = false = 0
+    tally = np.zeros(6, int)
     sheets: list[tuple[Sheet, SquareScene]] = []
     for seed in range(UNSEEN, UNSEEN + count):
         scene = square_scene(seed)
-        one = _counted(scene)
-        found, missed, false = found + one[0], missed + one[1], false + one[2]
+        hulls = _found(scene)
+        tally += [*_counted(scene, hulls, middles=True), *_counted(scene, hulls, middles=False)]
         sheets.append((sheet_of(scene.pixels, scene.marks, str(seed)), scene))
-    recall, precision = found / max(found + missed, 1), found / max(found + false, 1)
+    (recall, precision), strict = _shares(tally[:3]), _shares(tally[3:])
     case = f"simulated squares found, seeds from {UNSEEN}, 300 to 5000 Å per pixel"
-    here = f"recall {recall:.3f}, precision {precision:.3f} of {found + missed}"
+    here = f"recall {recall:.3f}, precision {precision:.3f} of {tally[:2].sum()}"
+    here += f" (by overlap alone {strict[0]:.3f}, {strict[1]:.3f})"
     yield Row(case, "–", "recall >= 0.98, precision >= 0.97", here, recall >= 0.98 and precision >= 0.97)
     models = load_models(SHIPPED)
     fine = [sheet for sheet, scene in sheets if scene.pixel_size_a <= FINE_A]
@@ -119,8 +126,21 @@ def _with_cut(models: SquareModels, judge: Judge, examples: Examples, cut: int) 
     return np.concatenate((whole, np.tile(partial, (cut, 1))))
 
 
-def _counted(scene: SquareScene) -> tuple[int, int, int]:
-    """Count whole squares found and missed, and openings found where none is."""
+def _shares(counts: NDArray[np.int_]) -> tuple[float, float]:
+    """Give recall and precision of what was found, missed and false."""
+    found, missed, false = counts.tolist()
+    return found / max(found + missed, 1), found / max(found + false, 1)
+
+
+def _found(scene: SquareScene) -> list[Points]:
+    answer = search(scene.pixels)
+    if isinstance(answer, str):
+        return []
+    return [answer.working.here(region.hull).astype(np.float32) for region in answer.regions]
+
+
+def _counted(scene: SquareScene, hulls: Sequence[Points], *, middles: bool) -> tuple[int, int, int]:
+    """Count whole squares found and missed, and openings found where none is; of small ones `middles` may do."""
     rows, cols = scene.pixels.shape
     frame = np.array([[-0.5, -0.5], [-0.5, cols - 0.5], [rows - 0.5, cols - 0.5], [rows - 0.5, -0.5]], np.float32)
     truths = []
@@ -128,25 +148,24 @@ def _counted(scene: SquareScene) -> tuple[int, int, int]:
         outline = cv2.convexHull(np.array(mark.corners_px, np.float32))[:, 0]
         shown, part = cv2.intersectConvexConvex(outline, frame)
         if shown > 0:
-            truths.append((part[:, 0], shown >= 0.999 * cv2.contourArea(outline), mark.category == "small"))
-    answer = search(scene.pixels)
-    hulls = [] if isinstance(answer, str) else [region.hull.astype(np.float32) for region in answer.regions]
-    pairs = [[_match(hull, truth, small) for truth, _, small in truths] for hull in hulls]
+            whole = shown >= 0.999 * cv2.contourArea(outline)
+            truths.append((part[:, 0], whole, middles and mark.category == "small"))
+    pairs = [[_match(hull, *truth) for truth in truths] for hull in hulls]
     shares = np.array(pairs).reshape(len(hulls), len(truths))
-    whole = np.array([one for _, one, _ in truths], bool)
+    wholes = np.array([whole for _, whole, _ in truths], bool)
     seen = (shares > 0.4).any(axis=0) if len(hulls) else np.zeros(len(truths), bool)
     false = int((shares.max(axis=1, initial=0.0) <= 0.4).sum()) if len(hulls) else 0
-    return int((seen & whole).sum()), int((~seen & whole).sum()), false
+    return int((seen & wholes).sum()), int((~seen & wholes).sum()), false
 
 
-def _match(hull: Points, truth: Points, small: bool) -> float:
-    """Tell how far an opening found and a true one are the same.
-
-    A small square is one whose ice lets light through in its middle alone: what is seen lies within its outline.
-    """
+def _match(hull: Points, truth: Points, whole: bool, small: bool) -> float:
+    """Tell how far an opening found and a true one are the same; of a small one the middle is enough."""
     common, _ = cv2.intersectConvexConvex(hull, truth)
-    if small and common >= 0.9 * cv2.contourArea(hull) and common >= 0.04 * cv2.contourArea(truth):
-        return 1.0
+    area = cv2.contourArea(truth)
+    if small and common >= 0.9 * cv2.contourArea(hull) and common >= 0.04 * area:
+        off = np.hypot(*(hull.max(axis=0) + hull.min(axis=0) - truth.max(axis=0) - truth.min(axis=0)) / 2)
+        if not whole or off < 0.15 * np.sqrt(area):
+            return 1.0
     return _overlap(hull, truth)
 
 

@@ -77,7 +77,7 @@ class Openings:
         """The mesh in px of the whole image."""
         if self.fit is None:
             return None
-        whole = np.array([not self.is_cut(region) for region in self.regions])
+        whole = ~self.cut
         return told(self.fit, self.side, usual_openings(self.regions, whole, self.side), self.working.step)
 
     @property
@@ -86,15 +86,12 @@ class Openings:
         return usual_side([region.hull_area for region in self.regions])
 
     @property
-    def near_margin(self) -> Mask | None:
-        """Where the margin is or begins within two px; None where there is none."""
-        if not self.margin.any():
-            return None
-        return np.asarray(cv2.dilate(self.margin.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
-
-    def is_cut(self, region: Region) -> bool:
-        """Tell whether the image's border or a filled margin cuts an opening."""
-        return touches(region, self.near_margin, self.working.pixels.shape)
+    def cut(self) -> NDArray[np.bool_]:
+        """Which openings the image's border cuts, or a filled margin that lies or begins within two px."""
+        near = None
+        if self.margin.any():
+            near = np.asarray(cv2.dilate(self.margin.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+        return np.array([touches(region, near, self.working.pixels.shape) for region in self.regions], np.bool_)
 
 
 def search(pixels: NDArray[np.generic]) -> Openings | str:
@@ -175,8 +172,7 @@ def _film_between(found: Openings) -> float | None:
 
 def _on_mesh(found: Openings) -> Openings:
     """Fit the mesh, and part what covers two of its cells."""
-    whole = np.array([not found.is_cut(region) for region in found.regions])
-    fit = mesh_of(found.regions, whole, found.angle_deg, found.side)
+    fit = mesh_of(found.regions, ~found.cut, found.angle_deg, found.side)
     if fit is None:
         return found
     return replace(found, regions=tuple(parted(found.regions, fit, found.side)), fit=fit)
@@ -195,8 +191,9 @@ def _openings(calm: NDArray[np.float32], levels: Levels, margin: Mask) -> tuple[
     sharp = [region for region in regions if edge_contrast(soft, region, levels, side) >= _LEAST_EDGE]
     if len(sharp) < 0.3 * len(regions) or not sharp:
         return [], 0.0, "bright areas fade into dark ones without an edge, as noise and gradients do"
+    softer = smoothed(calm, 0.05 * side)
     for _ in range(_DIM_ROUNDS):
-        more = _dim_openings(calm, sharp, levels, margin, side)
+        more = _dim_openings(softer, sharp, levels, margin, side)
         sharp += more
         if not more:
             break
@@ -205,11 +202,12 @@ def _openings(calm: NDArray[np.float32], levels: Levels, margin: Mask) -> tuple[
 
 
 def _dim_openings(
-    calm: NDArray[np.float32], found: list[Region], levels: Levels, margin: Mask, side: float
+    soft: NDArray[np.float32], found: list[Region], levels: Levels, margin: Mask, side: float
 ) -> list[Region]:
     """Look again at what the found openings leave: thick ice may be nearer to the bars than to thin ice.
 
-    Only what has the usual size, fills its hull and stands clear of the bars' own unevenness is taken.
+    `soft` is the image with its noise smoothed away. Only what has the usual size, fills its hull and stands clear of
+    the bars' own unevenness is taken.
     """
     taken = margin.astype(np.uint8)
     for region in found:
@@ -217,7 +215,6 @@ def _dim_openings(
         taken = np.asarray(cv2.fillConvexPoly(taken, outline, 1), np.uint8)
     reach = 2 * round(0.12 * side) + 1
     free = cv2.dilate(taken, np.ones((reach, reach), np.uint8)) == 0
-    soft = smoothed(calm, 0.05 * side)
     if free.mean() < 0.02:
         return []
     dim = two_levels(soft[free])

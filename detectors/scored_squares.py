@@ -17,7 +17,7 @@ from .decision_trees import Floats
 from .opening_search import Openings, search
 from .records import SquareDetections, SquareFinder
 from .square_class import classify, measured
-from .square_crops import crops_of
+from .square_crops import crops_of, without_hot_pixels
 from .square_features import base_table, feature_table, statistics
 from .square_models import CLASSES, SHIPPED, Judge, SquareModels, load_models
 from .squares import described
@@ -74,9 +74,9 @@ class ScoredSquares:
 
     def _judged(self, found: Openings, size_a: float | None) -> tuple[list[dict[str, float]], list[Floats | None]]:
         """Measure all openings, and judge those that are whole."""
-        pixels = found.working.pixels
+        pixels = without_hot_pixels(found.working.pixels)
         numbers, usual = measured(pixels, found.regions, found.levels, found.angle_deg, size_a)
-        whole = np.array([not found.is_cut(region) for region in found.regions])
+        whole = ~found.cut
         if not whole.any():
             return numbers, [None] * len(numbers)
         hulls = [region.hull for region, one in zip(found.regions, whole, strict=True) if one]

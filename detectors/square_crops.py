@@ -18,6 +18,21 @@ REACH = 1.3
 """Side of a crop in units of the usual opening's side, so that bars and a larger opening's rim are seen too."""
 
 _LIMITS = (-0.5, 4.0)
+_HOT = (0.02, 0.999)
+
+
+def without_hot_pixels(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give an image, finite, whose hot pixels are as their neighbours.
+
+    Hot is what alone among its neighbours stands as far above the image's brightest as those above its darkest: what
+    lets all light through is never so bright, and a tear is never so small.
+    """
+    low, high = (float(value) for value in np.quantile(pixels[::3, ::3], _HOT))
+    hot = pixels > high + (high - low)
+    if not hot.any():
+        return pixels
+    calm = cv2.medianBlur(pixels, 3)
+    return np.where(hot & (pixels - calm > high - low), calm, pixels)
 
 
 def crops_of(

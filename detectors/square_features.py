@@ -115,6 +115,25 @@ def _grid(size: int) -> tuple[Floats, Floats, Floats]:
 
 _RIM = np.ones((5, 5), np.uint8)
 _PLACES, _HALF_AWAY, _HALF_CORNERS = _grid(_HALF_PX)
+_RING_OF = np.digitize(_HALF_AWAY, _RINGS)
+_RING_AT = [np.flatnonzero(number == _RING_OF) for number in range(1, len(_RINGS))]
+_CORNERS_AT = np.flatnonzero(_HALF_CORNERS > 0)
+_NEAR = np.flatnonzero(np.abs(_PLACES) < _INSIDE)
+_HALF_BOX = (slice(_NEAR[0], _NEAR[-1] + 1),) * 2
+_BOX = (slice(2 * _NEAR[0], 2 * (_NEAR[-1] + 1)),) * 2
+
+
+class _Inside:
+    """What lies well inside an opening: a mask of the box of the crop in which it can lie, and its pixels there."""
+
+    def __init__(self, mask: NDArray[np.bool_], side: int) -> None:
+        self.mask = mask
+        self.side = side
+        self._at = np.flatnonzero(mask)
+
+    def of(self, box: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the values inside out of those of the box."""
+        return np.asarray(box.ravel()[self._at])
 
 
 def _inside(half: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -160,106 +179,128 @@ def _context(base: Floats, centres: Floats, usual: Population) -> Floats:
 def _of_crop(crop: NDArray[np.float32], vacuum: float) -> list[float]:
     """Give the numbers of one crop; what is fine is looked at as it is, the rest at half the size."""
     half = _halved(crop)
-    inside_half = _inside(half)
-    inside = _doubled(inside_half)
-    level = np.float32(max(float(np.median(half[inside_half])), 0.05))
+    well = _inside(half)[_HALF_BOX]
+    inside_half, inside = _Inside(well, _HALF_PX), _Inside(_doubled(well), CROP_PX)
+    level = np.float32(max(_median(inside_half.of(half[_HALF_BOX])), 0.05))
     fine, coarse = np.clip(crop / level, -1, 6), np.clip(half / level, -1, 6)
-    loud = np.abs(fine - cv2.blur(fine, (3, 3)))
-    ring_of = np.digitize(_HALF_AWAY, _RINGS)
-    rings = [ring_of == number for number in range(1, len(_RINGS))]
-    found = [float(coarse[ring].mean()) for ring in rings] + [float(coarse[ring].std()) for ring in rings]
-    found += [float(coarse[_HALF_CORNERS > 0].mean()), float(np.median(loud[inside]))]
+    loud = np.abs(fine - cv2.blur(fine, (3, 3)))[_BOX]
+    rings = [coarse.ravel()[at] for at in _RING_AT]
+    found = [float(ring.mean()) for ring in rings] + [float(ring.std()) for ring in rings]
+    found += [float(coarse.ravel()[_CORNERS_AT].mean()), _median(inside.of(loud))]
     found += _unevenness(coarse, inside_half)
-    found += np.quantile(cv2.GaussianBlur(coarse, (0, 0), 1.0)[inside_half], _QUANTILES).tolist()
-    found += _bands(fine, _FINE_BANDS, inside) + _bands(coarse, _COARSE_BANDS, inside_half)
-    ground = _ground(coarse)
+    calm = {CROP_PX: _calm(fine, 1.0), _HALF_PX: _calm(coarse, 1.0)}
+    found += _quantiles(inside_half.of(calm[_HALF_PX][_HALF_BOX]), _QUANTILES)
+    found += _bands(fine, _FINE_BANDS, inside, _BOX) + _bands(coarse, _COARSE_BANDS, inside_half, _HALF_BOX)
+    ground = _ground(calm[_HALF_PX])
     wide = np.asarray(cv2.resize(ground, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR), np.float32)
-    for image, below, where in ((fine, wide, inside), (coarse, ground, inside_half)):
-        ratio = cv2.GaussianBlur(image, (0, 0), 1.0) / below
+    for image, below, where, box in ((fine, wide, inside, _BOX), (coarse, ground, inside_half, _HALF_BOX)):
+        ratio = calm[where.side][box] / below[box]
         for cut in _DARK:
-            found += _blobs((ratio < cut) & where)
+            found += _blobs((ratio < cut) & where.mask, where.side)
         for cut in _BRIGHT:
-            found += _blobs((ratio > cut) & where)
+            found += _blobs((ratio > cut) & where.mask, where.side)
         for sigma in _RIDGES:
-            found += _ridges(image, sigma, where)
-    return found + _levels(cv2.GaussianBlur(fine, (0, 0), 0.8), inside, vacuum / float(level))
+            found += _ridges(calm[where.side] if sigma == 1.0 else _calm(image, sigma), where, box)
+    return found + _levels(_calm(fine, 0.8)[_BOX], inside, vacuum / float(level))
 
 
-def _levels(own: NDArray[np.float32], inside: NDArray[np.bool_], vacuum: float) -> list[float]:
+def _calm(own: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(own, (0, 0), sigma), np.float32)
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Give the median of finite values, without the checks that cost more than it."""
+    middle = values.size // 2
+    if values.size % 2:
+        return float(np.partition(values, middle)[middle])
+    low, high = np.partition(values, (middle - 1, middle))[middle - 1 : middle + 1]
+    return float((low + high) / np.float32(2))
+
+
+def _quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[float]:
+    """Give quantiles of finite values, between neighbours linearly, without the checks that cost more than they do."""
+    at = np.array(shares) * (values.size - 1)
+    below = at.astype(np.intp)
+    above = np.minimum(below + 1, values.size - 1)
+    ordered = np.partition(values, sorted({*below.tolist(), *above.tolist()}))
+    low, high = ordered[below].astype(np.float64), ordered[above].astype(np.float64)
+    return np.asarray(low + (high - low) * (at - below)).tolist()
+
+
+def _levels(own: NDArray[np.float32], inside: _Inside, vacuum: float) -> list[float]:
     """Tell what is darker than the film and what is as bright as vacuum, and whether one part outgrows its likes."""
-    film = float(np.quantile(own[inside], _FILM_SHARE))
+    film = float(np.float32(_quantiles(inside.of(own), (_FILM_SHARE,))[0]))
     height = max(vacuum - film, 0.05)
     found = [film, vacuum]
     for share in _UNDER_FILM:
-        found += _blobs((own < share * film) & inside)
+        found += _blobs((own < share * film) & inside.mask, inside.side)
     for share in _TO_VACUUM:
-        bright = (own > film + share * height) & inside
-        areas, lengths = _parts(bright)
+        areas, lengths = _parts((own > film + share * height) & inside.mask)
         outgrown = float(np.log(areas.max() / np.median(areas))) if areas.size else 0.0
-        found += [*_summed(areas, lengths, bright.shape), outgrown]
+        found += [*_summed(areas, lengths, inside.side), outgrown]
     return found
 
 
-def _ground(coarse: NDArray[np.float32]) -> NDArray[np.float32]:
+def _ground(calm: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the level around each place, whatever small things lie on it."""
-    levels = np.clip(cv2.GaussianBlur(coarse, (0, 0), 1.0) * 60, 0, 255).astype(np.uint8)
+    levels = np.clip(calm * 60, 0, 255).astype(np.uint8)
     return np.asarray(np.maximum(cv2.medianBlur(levels, 21).astype(np.float32) / 60, 0.1))
 
 
-def _unevenness(own: NDArray[np.float32], inside: NDArray[np.bool_]) -> list[float]:
+def _unevenness(own: NDArray[np.float32], inside: _Inside) -> list[float]:
     """Slope of the plane through the opening, and how far its quarters differ."""
-    rows, cols = np.nonzero(inside)
-    design = np.c_[_PLACES[rows], _PLACES[cols], np.ones(rows.size)]
-    slope = np.linalg.lstsq(design, own[rows, cols], rcond=None)[0][:2]
-    half = _HALF_PX // 2
+    places, box = _PLACES[_HALF_BOX[0]], own[_HALF_BOX]
+    rows, cols = np.nonzero(inside.mask)
+    design = np.c_[places[rows], places[cols], np.ones(rows.size)]
+    slope = np.linalg.lstsq(design, box[rows, cols], rcond=None)[0][:2]
+    half = len(places) // 2
     parts = [(slice(a, a + half), slice(b, b + half)) for a in (0, half) for b in (0, half)]
-    levels = [float(np.median(own[part][inside[part]])) if inside[part].any() else 0.0 for part in parts]
+    levels = [_median(box[part][inside.mask[part]]) if inside.mask[part].any() else 0.0 for part in parts]
     return [float(np.hypot(*slope)), max(levels) - min(levels)]
 
 
-def _bands(own: NDArray[np.float32], sigmas: Sequence[float], inside: NDArray[np.bool_]) -> list[float]:
+def _bands(own: NDArray[np.float32], sigmas: Sequence[float], inside: _Inside, box: tuple[slice, ...]) -> list[float]:
     """How strong structure of each size is, and which way it leans."""
-    blurred = [cv2.GaussianBlur(own, (0, 0), sigma) for sigma in sigmas]
+    blurred = [_calm(own, sigma)[box] for sigma in sigmas]
     found: list[float] = []
     for finer, coarser in pairwise(blurred):
-        values = (finer - coarser)[inside]
+        values = inside.of(finer - coarser)
         spread = max(float(values.std()), 1e-6)
         scaled = (values - values.mean()) / spread
         cube = scaled * scaled * scaled
-        low, high = np.quantile(values, [0.003, 0.997])
-        found += [spread, float(low), float(high), float(cube.mean()), float((cube * scaled).mean())]
+        low, high = _quantiles(values, (0.003, 0.997))
+        found += [spread, low, high, float(cube.mean()), float((cube * scaled).mean())]
     return found
 
 
-def _blobs(mask: NDArray[np.bool_]) -> list[float]:
+def _blobs(mask: NDArray[np.bool_], side: int) -> list[float]:
     """Give number, summed and largest share of the crop, and length of connected areas of more than three px."""
-    return _summed(*_parts(mask), mask.shape)
+    return _summed(*_parts(mask), side)
 
 
 def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Floats]:
     """Give areas (px) and lengths (px) of connected areas of more than three px."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     stats = stats[1:count]
     stats = stats[stats[:, cv2.CC_STAT_AREA] > 3]
     lengths = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
     return np.asarray(stats[:, cv2.CC_STAT_AREA], np.int32), np.asarray(lengths, np.float64)
 
 
-def _summed(areas: NDArray[np.int32], lengths: Floats, shape: tuple[int, ...]) -> list[float]:
+def _summed(areas: NDArray[np.int32], lengths: Floats, side: int) -> list[float]:
     if areas.size == 0:
         return [0.0, 0.0, 0.0, 0.0]
-    shares = areas / (shape[0] * shape[1])
-    return [float(areas.size), float(shares.sum()), float(shares.max()), float(lengths.max() / shape[0])]
+    shares = areas / side**2
+    return [float(areas.size), float(shares.sum()), float(shares.max()), float(lengths.max() / side)]
 
 
-def _ridges(own: NDArray[np.float32], sigma: float, inside: NDArray[np.bool_]) -> list[float]:
+def _ridges(soft: NDArray[np.float32], inside: _Inside, box: tuple[slice, ...]) -> list[float]:
     """How strong narrow bright and dark lines are, and how long the longest bright one is."""
-    soft = cv2.GaussianBlur(own, (0, 0), sigma)
-    rr, cc = cv2.Sobel(soft, cv2.CV_32F, 0, 2, ksize=3) / 4, cv2.Sobel(soft, cv2.CV_32F, 2, 0, ksize=3) / 4
-    rc = cv2.Sobel(soft, cv2.CV_32F, 1, 1, ksize=3) / 4
+    rr, cc = (cv2.Sobel(soft, cv2.CV_32F, *order, ksize=3)[box] / 4 for order in ((0, 2), (2, 0)))
+    rc = cv2.Sobel(soft, cv2.CV_32F, 1, 1, ksize=3)[box] / 4
     mean, half = (rr + cc) / 2, np.sqrt(((rr - cc) / 2) ** 2 + rc * rc)
     bright, dark = half - mean, half + mean
-    seen_bright, seen_dark = bright[inside], dark[inside]
-    strong = bright > 4 * np.median(np.abs(seen_bright)) + 0.02
-    top = [*np.quantile(seen_bright, [0.95, 0.995]).tolist(), *np.quantile(seen_dark, [0.95, 0.995]).tolist()]
-    return [*top, _blobs(strong & inside)[3]]
+    seen_bright, seen_dark = inside.of(bright), inside.of(dark)
+    strong = (bright > 4 * _median(np.abs(seen_bright)) + 0.02) & inside.mask
+    top = _quantiles(seen_bright, (0.95, 0.995)) + _quantiles(seen_dark, (0.95, 0.995))
+    return [*top, _blobs(strong, inside.side)[3]]

@@ -46,8 +46,7 @@ class MixtureSquares:
         with stage("classes") as say:
             features = measure(found.working.pixels, found.regions, found.levels, found.angle_deg, size_a)
             squares = []
-            for region, one in zip(found.regions, features, strict=True):
-                partial = found.is_cut(region)
+            for region, one, partial in zip(found.regions, features, found.cut.tolist(), strict=True):
                 squares.append(described(found, region, one, partial, *classify(one, partial)))
             say(counted(square.category.value for square in squares))
         kept = tuple(square for square in squares if square.score >= self._options.min_score)

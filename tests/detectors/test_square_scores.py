@@ -1,5 +1,6 @@
 """Judges of squares: what their numbers hold to, how they are trained, kept and used."""
 
+import dataclasses
 import io
 import pickle
 import time
@@ -17,6 +18,7 @@ from epicycle.detectors.square_features import NAMES, STATISTICS, base_table, fe
 from epicycle.detectors.square_models import CLASSES, JUDGES, SHIPPED, load_models, save_models
 from epicycle.detectors.training import square_scores
 from epicycle.detectors.training.labelled import SquareMark
+from epicycle.detectors.training.other_cameras import as_other_cameras
 from epicycle.detectors.training.square_examples import (
     Examples,
     examples_of,
@@ -31,7 +33,7 @@ from epicycle.protocols.errors import BadInput
 def table_of(pixels):
     found = search(pixels)
     numbers, usual = measured(found.working.pixels, found.regions, found.levels, found.angle_deg, None)
-    whole = np.array([not found.is_cut(region) for region in found.regions])
+    whole = ~found.cut
     hulls = [region.hull for region, one in zip(found.regions, whole, strict=True) if one]
     centres = np.array([region.hull.mean(axis=0) for region in found.regions])
     crops = crops_of(found.working.pixels, hulls, found.angle_deg, usual)
@@ -101,6 +103,40 @@ def test_arrays_say_what_the_library_says(learnable):
     ).fit(learnable.statistics.astype(np.float32), learnable.classes, sample_weight=np.ones(240))
     told = np.exp(models.log_odds("forest", learnable.table, learnable.statistics))[:, [0, 1, 5]]
     assert told == pytest.approx(np.maximum(forest.predict_proba(learnable.statistics), 1e-3), abs=1e-5)
+
+
+def test_training_again_gives_the_same(learnable):
+    models, again = (square_scores.grown(learnable, seed=3) for _ in range(2))
+    for name, array in models.arrays().items():
+        assert np.array_equal(array, again.arrays()[name]), name
+
+
+def test_other_cameras_change_how_a_square_looks_and_not_where_it_is(draw_mesh):
+    pixels = draw_mesh(np.random.default_rng(7), opening=60, pitch=90, angle_deg=12)
+    plain = search(pixels)
+    places = np.array([(region.hull.min(axis=0) + region.hull.max(axis=0)) / 2 for region in plain.regions])
+    looks = [as_other_cameras(np.random.default_rng(seed), pixels) for seed in range(12)]
+    assert 1 <= sum(np.array_equal(look, pixels) for look in looks) <= 6
+    assert np.array_equal(looks[5], as_other_cameras(np.random.default_rng(5), pixels))
+    for look in looks:
+        assert look.dtype == np.float32
+        assert np.corrcoef(look[::5, ::5].ravel(), pixels[::5, ::5].ravel())[0, 1] > 0.8
+        found = search(look)
+        others = np.array([(region.hull.min(axis=0) + region.hull.max(axis=0)) / 2 for region in found.regions])
+        assert len(others) == len(places)
+        away = np.hypot(*(others[:, None] - places[None]).transpose(2, 0, 1)).min(axis=1)
+        assert np.quantile(away, 0.9) < 2.0
+
+
+def test_hot_pixels_do_not_change_what_squares_are_called(real):
+    image = real("lowmag_20may08a")
+    rng = np.random.default_rng(11)
+    hot = np.where(rng.random(image.pixels.shape) < 1e-4, 1e4, image.pixels).astype(np.float32)
+    finder = scored_squares({})
+    plain, other = finder.find(image).squares, finder.find(dataclasses.replace(image, pixels=hot)).squares
+    assert len(plain) == len(other) == 48
+    assert np.median([abs(a.score - b.score) for a, b in zip(plain, other, strict=True)]) < 0.02
+    assert sum(a.category is b.category for a, b in zip(plain, other, strict=True)) >= 45
 
 
 def test_a_facilitys_labels_move_the_judges(learnable):
