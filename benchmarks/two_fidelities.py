@@ -35,8 +35,9 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as OrmSession
 
-from epicycle.cli.fitting import FILMS, fitted, grids_to_see
+from epicycle.cli.fitting import EACH_SO_MANY, FILMS, WITHOUT_LATTICE, fitted, grids_to_see
 from epicycle.cli.observing import observe
+from epicycle.cli.seeing import GridToSee
 from epicycle.db.connection import open_reader
 from epicycle.db.models import BisGroup, Exposure, Fault, Grid, Hole, ImageRow, Measure, Session, Square, Step
 from epicycle.hardware.simulator.grid.cassette_world import KINDS
@@ -44,7 +45,7 @@ from epicycle.hardware.simulator.pixel_free.error_models import TABLES
 from epicycle.orchestrator.opening import Settings, begin
 from epicycle.orchestrator.screening import screen
 from epicycle.protocols.cassette import Cassette
-from epicycle.protocols.pixel_free import without_pixels
+from epicycle.protocols.pixel_free import FILM_PICTURE_PX, without_pixels
 from epicycle.protocols.reading import read_protocol
 from epicycle.protocols.screening import ScreeningProtocol
 
@@ -109,10 +110,18 @@ def compare_answers(count: int, seed: int, work: Path) -> dict[str, dict[str, An
     return _tables_compared({fidelity: _seen(count, seed, fidelity, work) for fidelity in FIDELITIES})
 
 
+def options_for(fidelity: str, grid: GridToSee) -> dict[str, Any]:
+    """Give the microscope's options: on a film without a lattice, pictures that show where film is."""
+    without = grid.hole_type in [film[0] for film in WITHOUT_LATTICE]
+    return {"fidelity": fidelity, **({"film_picture_px": FILM_PICTURE_PX} if without else {})}
+
+
 def compare_folds(folder: Path, folds: int) -> dict[str, dict[str, Any]]:
     """Compare what a fit has seen with what models fitted to the other folds draw on the same worlds."""
     parts = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
-    grids = {grid.seed: grid for grid in grids_to_see(min(p["seed"] for p in parts), len(parts), tuple(KINDS))}
+    # Of so many grids in all, some are besides those that the fit was asked for.
+    count = next(n for n in range(len(parts) + 1) if n + n // EACH_SO_MANY == len(parts))
+    grids = {grid.seed: grid for grid in grids_to_see(min(p["seed"] for p in parts), count, tuple(KINDS))}
     seen: dict[str, dict[str, list[Row]]] = {fidelity: {} for fidelity in FIDELITIES}
     for fold in range(folds):
         mine, others = parts[fold::folds], [part for n, part in enumerate(parts) if n % folds != fold]
@@ -120,7 +129,7 @@ def compare_folds(folder: Path, folds: int) -> dict[str, dict[str, Any]]:
             models = Path(kept) / "models.json"
             models.write_text(fitted(others, "epicycle simulate fit", PROFILE).model_dump_json())
             for part in mine:
-                options = {"fidelity": "pixel-free", "error_models": str(models)}
+                options = {"error_models": str(models), **options_for("pixel-free", grids[part["seed"]])}
                 *_, last = observe(grids[part["seed"]], PROFILE, options)
                 for fidelity, rows in zip(FIDELITIES, (part["rows"], last.rows), strict=True):
                     for name, some in rows.items():
@@ -141,7 +150,7 @@ def _seen(count: int, seed: int, fidelity: str, work: Path) -> dict[str, list[Ro
     for grid in grids_to_see(seed, count, tuple(KINDS)):
         path = work / f"{grid.name}-{fidelity}.json"
         if not path.exists() or fidelity == "pixel-free":
-            *_, last = observe(grid, PROFILE, {"fidelity": fidelity})
+            *_, last = observe(grid, PROFILE, options_for(fidelity, grid))
             path.write_text(json.dumps(last.rows))
             print(f"looked at {grid.name}, {fidelity}", file=sys.stderr)
         for name, part in json.loads(path.read_text()).items():
