@@ -81,8 +81,10 @@ def _look(pixels: NDArray[np.float32], film: NDArray[np.float32], radius: float,
     own = radius / step
     seen = film > 0.5
     response = film_mean(pixels, film, CENTRE * own) - film_mean(pixels, film, SURROUND * own)
-    response[~seen] = 0
-    inside = response[seen]
+    everywhere = bool(seen.all())
+    if not everywhere:
+        response[~seen] = 0
+    inside = response.ravel() if everywhere else response[seen]
     inside = inside[:: max(1, inside.size // 50_000)]
     spread = float(np.percentile(np.abs(inside - np.median(inside)), 68.3)) if inside.size else 0.0
     response = response / max(spread, 1e-6)

@@ -179,9 +179,11 @@ def _film(small: NDArray[np.float32]) -> Mask:
     count, found, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=4)
     labels, areas = np.asarray(found), stats[:, cv2.CC_STAT_AREA] / bright.size
     large = [i for i in range(1, count) if areas[i] > _LARGE_PART]
+    if not large:
+        return everywhere
     loud = np.abs(look - smoothed(look, 1.0))
     noise_dark, noise_bright = float(np.median(loud[~bright])), float(np.median(loud[bright]))
-    if not large or noise_dark > _QUIET * noise_bright:
+    if noise_dark > _QUIET * noise_bright:
         return everywhere
     if sum(areas[i] for i in large) < 0.6 * areas[1:].sum():
         # Openings that the picture's border cuts count as well, where what is between them passes next to nothing.

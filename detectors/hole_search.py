@@ -20,6 +20,7 @@ from .placing import edged, placed, reach_of, snapped
 from .scene import Points, Scene, scene_for
 
 _LEAST_SITES = 4
+_BASES = 4
 _LEAST_SIGNIFICANCE = 3.5
 _MOST_CHECKED = 8
 _MOST_PROPOSED = 30
@@ -132,26 +133,30 @@ def _proposals(discs: Discs, expected: Expected) -> list[Proposal]:
     if len(discs.peaks) < _LEAST_SITES:
         return []
     steps, support = recurring_steps(discs.peaks, discs.strength, least, most, max(0.35 * own, 1.0))
-    found = []
-    for basis in bases(steps, support)[:4]:
+    found, spread = [], 0.0
+    for basis in bases(steps, support, _BASES):
         fit = fit_lattice(discs.peaks, basis)
         if fit is None or fit.pitch < 1.95 * own or fit.pitch < 0.95 * least:
             continue
-        significance = _significance(discs, fit)
+        spread = spread or max(float(discs.response[discs.film].std()), 1e-9)
+        significance = _significance(discs, fit, spread)
         if significance > 0:
             origin = fit.origin * discs.step + (discs.step - 1) / 2
             found.append(Proposal(origin, fit.basis * discs.step, discs.radius, significance))
     return found
 
 
-def _significance(discs: Discs, fit: Fit) -> float:
-    """Mean response at the sites over the standard error of as many random places; 0 with too few sites."""
+def _significance(discs: Discs, fit: Fit, spread: float) -> float:
+    """Mean response at the sites over the standard error of as many random places; 0 with too few sites.
+
+    ``spread`` is the standard deviation of the response.
+    """
     _, places = sites_within(fit.origin, fit.basis, discs.response.shape)
     places = places[_on(discs.film, places)]
     if len(places) < _LEAST_SITES:
         return 0.0
     values = ndimage.map_coordinates(discs.response, places.T, order=1, mode="nearest")
-    return float(values.mean() * np.sqrt(len(values)) / max(float(discs.response[discs.film].std()), 1e-9))
+    return float(values.mean() * np.sqrt(len(values)) / spread)
 
 
 def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:

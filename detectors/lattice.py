@@ -95,18 +95,27 @@ def _modes(steps: Points, weight: NDArray[np.float64], tolerance: float) -> tupl
     supports: list[float] = []
     while free.any() and len(found) < _MODES:
         top = int(np.argmax(np.where(free, support, -1.0)))
-        near = np.hypot(*(steps - steps[top]).T) <= tolerance
+        near = _within(steps, steps[top], tolerance, exactly=True)
         mode = np.average(steps[near], axis=0, weights=weight[near])
         found.append(mode)
         supports.append(float(weight[near].sum()))
-        free &= np.minimum(np.hypot(*(steps - mode).T), np.hypot(*(steps + mode).T)) >= 2 * tolerance
+        for own in (mode, -mode):
+            free[_within(steps, own, 2 * tolerance)] = False
         free[top] = False
     order = np.argsort(-np.array(supports), kind="stable")
     return np.array(found).reshape(-1, 2)[order], np.array(supports)[order]
 
 
-def bases(steps: Points, support: NDArray[np.float64]) -> list[Points]:
-    """Pair recurring steps to reduced bases, best supported first, each lattice once."""
+def _within(steps: Points, middle: Points, reach: float, exactly: bool = False) -> NDArray[np.intp]:
+    """Give which steps end less than `reach` from a place, or up to exactly so far; most are ruled out by a box."""
+    off = steps - middle
+    boxed = np.flatnonzero((np.abs(off[:, 0]) <= reach) & (np.abs(off[:, 1]) <= reach))
+    away = np.hypot(off[boxed, 0], off[boxed, 1])
+    return boxed[away <= reach] if exactly else boxed[away < reach]
+
+
+def bases(steps: Points, support: NDArray[np.float64], most: int | None = None) -> list[Points]:
+    """Pair recurring steps to reduced bases, best supported first, each lattice once; so many at most."""
     pairs: list[tuple[float, Points]] = []
     for i in range(len(steps)):
         for j in range(i + 1, len(steps)):
@@ -118,6 +127,8 @@ def bases(steps: Points, support: NDArray[np.float64]) -> list[Points]:
     pairs.sort(key=lambda pair: -pair[0])
     found: list[Points] = []
     for _, basis in pairs:
+        if len(found) == most:
+            break
         if not any(_same_lattice(basis, other) for other in found):
             found.append(basis)
     return found
@@ -213,16 +224,24 @@ def _numbered(points: Points, basis: Points, tolerance: float) -> tuple[NDArray[
 def _solve(points: Points, numbers: NDArray[np.int64]) -> tuple[Points, Points] | None:
     """Least squares of points = origin + numbers @ basis, points far off down-weighted."""
     design = np.c_[np.ones(len(points)), numbers]
-    if np.linalg.matrix_rank(design) < 3:
+    if _on_a_line(numbers):
         return None
     weight = np.ones(len(points))
     for _ in range(4):
         root = np.sqrt(weight)[:, None]
         solution = np.linalg.lstsq(design * root, points * root, rcond=None)[0]
         off = np.hypot(*(points - design @ solution).T)
-        scale = max(float(np.median(off)) * 1.5, 1e-9)
+        ordered = np.sort(off)
+        scale = max(float(ordered[(len(off) - 1) // 2] + ordered[len(off) // 2]) / 2 * 1.5, 1e-9)
         weight = 1 / (1 + (off / (2 * scale)) ** 2)
     return solution[0], solution[1:]
+
+
+def _on_a_line(numbers: NDArray[np.int64]) -> bool:
+    """Tell whether sites lie on one line: then they give no basis. Whole numbers make it exact."""
+    away = numbers - numbers[0]
+    squares, mixed = (away**2).sum(0), int((away[:, 0] * away[:, 1]).sum())
+    return int(squares[0]) * int(squares[1]) == mixed**2
 
 
 def _one_per_site(members: NDArray[np.intp], sites: NDArray[np.int64], off: NDArray[np.float64]) -> NDArray[np.intp]:

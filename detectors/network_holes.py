@@ -40,6 +40,7 @@ WEIGHTS = "hole-maps"
 _LEAST_PX = 48
 _SURE = 0.6
 _LEAST_SITES = 4
+_BASES = 4
 _MARKED_BESIDE = 0.9
 _ALONE, _MOST_ALONE, _ROOM = 0.8, 12, 3.5
 _CUT, _ROUND = 0.85, 0.85
@@ -292,7 +293,7 @@ def _fit(marks: "Marks") -> tuple[Fit | None, float]:
     steps, support = recurring_steps(marks.peaks, marks.chance, 2.05 * radius, 14.0 * radius, max(0.35 * radius, 1.0))
     best: Fit | None = None
     most = 0.0
-    for basis in bases(steps, support)[:4]:
+    for basis in bases(steps, support, _BASES):
         fit = fit_lattice(marks.peaks, basis)
         explained = 0.0 if fit is None or len(fit.members) < _LEAST_SITES else float(marks.chance[fit.members].sum())
         if explained > most:

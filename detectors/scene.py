@@ -67,7 +67,9 @@ def polar(
     cols = points[:, 1, None, None] + along[None, :, 1:] * radii
     where = np.array([rows, cols])
     levels = ndimage.map_coordinates(scene.pixels, where, order=1, mode="nearest").astype(np.float64)
-    film = ndimage.map_coordinates(scene.film, where, order=1, mode="nearest").astype(np.float64)
+    film = np.ones(levels.shape)
+    if scene.film.min() < 1:
+        film = ndimage.map_coordinates(scene.film, where, order=1, mode="nearest").astype(np.float64)
     high = np.array(scene.pixels.shape) - 1
     outside = (rows < 0) | (cols < 0) | (rows > high[0]) | (cols > high[1])
     film[outside] = np.nan

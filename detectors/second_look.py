@@ -114,8 +114,8 @@ def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[
     if not added:
         return list(holes)
     away = cKDTree(sure[told.sum() :]).query(places)[0]
-    kept = [hole for hole, whole, far in zip(holes, told, away > _TAKEN * pitch_of(basis), strict=True) if whole or far]
-    return [*kept, *added]
+    stay = np.flatnonzero(told | (np.asarray(away) > _TAKEN * pitch_of(basis)))
+    return [*(holes[int(index)] for index in stay), *added]
 
 
 def _beside(
