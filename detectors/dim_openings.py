@@ -52,11 +52,21 @@ class _Coarse:
 
 @dataclass(frozen=True, slots=True)
 class _Area:
-    """What may be an opening: its coarse pixels, half of its height, and how far its rim's level is off that."""
+    """What may be an opening: its coarse pixels, half of its height, and how far its rim's level is off that.
 
+    `own` is the window of its pixels, whose first is (`row`, `col`) of the coarse image: noise makes many areas.
+    """
+
+    row: int
+    col: int
     own: Mask
     cut: float
     off: float
+
+    def within(self, coarse: Mask) -> Mask:
+        """Give its window of a coarse image."""
+        rows, cols = self.own.shape
+        return coarse[self.row : self.row + rows, self.col : self.col + cols]
 
 
 def dim_openings(
@@ -90,8 +100,9 @@ def dim_openings(
     taken = np.zeros(coarse.free.shape, np.bool_)
     kept = []
     for area in sorted(areas, key=lambda one: one.off):
-        if not (taken & area.own).any():
-            taken |= area.own
+        here = area.within(taken)
+        if not (here & area.own).any():
+            here |= area.own
             kept.append(area)
     return [region for area in kept if (region := _outlined(calm, coarse, area)) is not None]
 
@@ -129,17 +140,20 @@ def _areas(coarse: _Coarse, level: float, fit: Fit | None) -> list[_Area]:
             continue
         if size < _USUAL[0] and not _on_site(coarse, centres[number][::-1], fit):
             continue
-        area = _area(coarse, labels == number, stats[number], level, size >= _USUAL[0])
+        area = _area(coarse, labels, number, stats[number], level)
         found += [] if area is None else [area]
     return found
 
 
-def _area(coarse: _Coarse, own: Mask, stats: NDArray[np.int32], level: float, usual: bool) -> _Area | None:
+def _area(
+    coarse: _Coarse, labels: NDArray[np.int32], number: int, stats: NDArray[np.int32], level: float
+) -> _Area | None:
     """Look at one area; None where it is ragged, leans against something, or fades into its surroundings."""
     reach = max(2, round(_RING * coarse.side))
     left, top, wide, tall = (int(value) for value in stats[:4])
     rows, cols = slice(max(0, top - reach), top + tall + reach), slice(max(0, left - reach), left + wide + reach)
-    mine, soft, free = own[rows, cols].astype(np.uint8), coarse.soft[rows, cols], coarse.free[rows, cols]
+    mine, soft, free = labels[rows, cols] == number, coarse.soft[rows, cols], coarse.free[rows, cols]
+    mine = mine.astype(np.uint8)
     points = cv2.findNonZero(mine)
     hull = cv2.fillConvexPoly(np.zeros_like(mine), cv2.convexHull(points), 1)
     if mine.sum() < _SOLID * hull.sum():
@@ -157,9 +171,10 @@ def _area(coarse: _Coarse, own: Mask, stats: NDArray[np.int32], level: float, us
         return None
     close = (away > 0) & (away <= 0.5 * reach) & free
     sharp = (inside - float(np.median(soft[close]))) / (inside - outside)
-    if usual and sharp < _SHARP:
+    if stats[cv2.CC_STAT_AREA] >= _USUAL[0] * coarse.side**2 and sharp < _SHARP:
         return None
-    return _Area(own, 0.5 * (inside + outside), abs(share - 0.5))
+    own = labels[top : top + tall, left : left + wide] == number
+    return _Area(top, left, own, 0.5 * (inside + outside), abs(share - 0.5))
 
 
 def _on_site(coarse: _Coarse, centre: Points, fit: Fit | None) -> bool:
@@ -172,14 +187,16 @@ def _on_site(coarse: _Coarse, centre: Points, fit: Fit | None) -> bool:
 
 def _outlined(calm: NDArray[np.float32], coarse: _Coarse, area: _Area) -> Region | None:
     """Outline an area in the image's own pixels at half of its height."""
-    spots = np.argwhere(area.own)
+    spots = np.argwhere(area.own) + np.array([area.row, area.col])
     reach = max(2.0, _BESIDE * coarse.side)
     low = np.maximum(((spots.min(axis=0) - reach) * coarse.step).astype(int), 0)
     high = np.minimum(((spots.max(axis=0) + 1 + reach) * coarse.step).astype(int), calm.shape)
     window = smoothed(calm[low[0] : high[0], low[1] : high[1]], _CALM * coarse.side * coarse.step)
     where = np.rint((np.argwhere(np.ones_like(window, np.bool_)) + low + 0.5) / coarse.step - 0.5).astype(int)
-    near = cv2.dilate(area.own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    where = np.minimum(where, np.array(near.shape) - 1)
+    where = np.minimum(where, np.array(coarse.free.shape) - 1) - np.array([area.row - 2, area.col - 2])
+    near = cv2.dilate(np.pad(area.own, 2).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    # Beyond its window and one pixel around it nothing is near.
+    where = np.clip(where, 0, np.array(near.shape) - 1)
     mask = (window > area.cut) & near[where[:, 0], where[:, 1]].reshape(window.shape)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:

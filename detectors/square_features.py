@@ -224,7 +224,7 @@ def _quantiles(values: NDArray[np.float32], shares: Sequence[float]) -> list[flo
     above = np.minimum(below + 1, values.size - 1)
     ordered = np.partition(values, sorted({*below.tolist(), *above.tolist()}))
     low, high = ordered[below].astype(np.float64), ordered[above].astype(np.float64)
-    return np.asarray(low + (high - low) * (at - below)).tolist()
+    return [float(value) for value in low + (high - low) * (at - below)]
 
 
 def _levels(own: NDArray[np.float32], inside: _Inside, vacuum: float) -> list[float]:
@@ -299,7 +299,7 @@ def _ridges(soft: NDArray[np.float32], inside: _Inside, box: tuple[slice, ...]) 
     rr, cc = (cv2.Sobel(soft, cv2.CV_32F, *order, ksize=3)[box] / 4 for order in ((0, 2), (2, 0)))
     rc = cv2.Sobel(soft, cv2.CV_32F, 1, 1, ksize=3)[box] / 4
     mean, half = (rr + cc) / 2, np.sqrt(((rr - cc) / 2) ** 2 + rc * rc)
-    bright, dark = half - mean, half + mean
+    bright, dark = np.asarray(half - mean, np.float32), np.asarray(half + mean, np.float32)
     seen_bright, seen_dark = inside.of(bright), inside.of(dark)
     strong = (bright > 4 * _median(np.abs(seen_bright)) + 0.02) & inside.mask
     top = _quantiles(seen_bright, (0.95, 0.995)) + _quantiles(seen_dark, (0.95, 0.995))

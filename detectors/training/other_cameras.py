@@ -27,7 +27,7 @@ def as_other_cameras(rng: np.random.Generator, pixels: NDArray[np.float32]) -> N
     if rng.random() < 0.3:
         seen = np.minimum(seen, np.float32(np.quantile(seen[::3, ::3], rng.uniform(0.9, 0.999))))
     if rng.random() < 0.3:
-        seen = np.rint(seen * _GREYS) / _GREYS
+        seen = np.rint(seen * _GREYS) / np.float32(_GREYS)
     return np.asarray(low + height * seen, np.float32)
 
 
@@ -40,8 +40,9 @@ def _seen(rng: np.random.Generator, pixels: NDArray[np.float32]) -> NDArray[np.f
     if rng.random() < 0.5:
         turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.2)
         rows, cols = (np.linspace(-1, 1, length, dtype=np.float32) for length in pixels.shape)
-        pixels = pixels * (1 + slope * (math.cos(turn) * rows[:, None] + math.sin(turn) * cols[None]))
-    return np.asarray(pixels, np.float32)
+        tilted = 1 + slope * (math.cos(turn) * rows[:, None] + math.sin(turn) * cols[None])
+        return np.asarray(pixels * tilted, np.float32)
+    return pixels
 
 
 def _between(rng: np.random.Generator, ends: tuple[float, float]) -> float:

@@ -1,8 +1,12 @@
 """Squares under thick ice: hardly brighter than the bars, each as dark as it likes, some seen in their middle alone."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from epicycle.detectors.dim_openings import dim_openings
+from epicycle.detectors.mixture import Levels
 from epicycle.detectors.opening_search import search
 from epicycle.detectors.squares import mixture_squares
 from epicycle.hardware.records import Image
@@ -49,3 +53,19 @@ def test_dark_places_without_ice_stay_empty(draw_mesh):
     assert not isinstance(found, str)
     for place in sites(90.0, 20.0, pixels.shape).values():
         assert all(np.hypot(*(region.hull.mean(axis=0) - place)) > 30 for region in found.regions)
+
+
+def test_memory_is_bounded_where_very_many_small_openings_are_dim():
+    rng = np.random.default_rng(8)
+    rows, cols = np.indices((400, 400))
+    level = rng.uniform(12, 60, (25, 25))[rows // 16, cols // 16]
+    pixels = rng.poisson(np.where((rows % 16 < 10) & (cols % 16 < 10), level, 8.0)).astype(np.float32)
+    nothing = np.zeros(pixels.shape, np.bool_)
+    tracemalloc.start()
+    try:
+        found = dim_openings(pixels, [], Levels(8.0, 200.0, 60.0, 0.1), nothing, 10.0, None)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) > 300
+    assert peak < 20 * pixels.nbytes
