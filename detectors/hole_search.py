@@ -29,6 +29,7 @@ _LEAST_RADIUS = 2.0
 _FEW_SITES = 9
 _SNAPPED_RADIUS = 6.0
 _JUDGED = 0.4
+_POOR = 0.7
 ALL_AROUND = 0.85
 """Part of the circumference along which the usual hole has an edge, where it is no film between holes."""
 
@@ -43,12 +44,17 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A lattice seen with discs of one radius; working pixels. Significance is in standard errors."""
+    """A lattice seen with discs of one radius; working pixels.
+
+    ``significance`` is in standard errors; ``usual`` how far the usual site is brighter than chance, in standard
+    deviations, infinite where nobody measured it.
+    """
 
     origin: Points
     basis: Points
     radius: float
     significance: float
+    usual: float = np.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +145,24 @@ def _proposals(discs: Discs, expected: Expected) -> list[Proposal]:
         if fit is None or fit.pitch < 1.95 * own or fit.pitch < 0.95 * least:
             continue
         spread = spread or max(float(discs.response[discs.film].std()), 1e-9)
-        significance = _significance(discs, fit, spread)
+        significance, usual = _significance(discs, fit, spread)
         if significance > 0:
             origin = fit.origin * discs.step + (discs.step - 1) / 2
-            found.append(Proposal(origin, fit.basis * discs.step, discs.radius, significance))
+            found.append(Proposal(origin, fit.basis * discs.step, discs.radius, significance, usual))
     return found
 
 
-def _significance(discs: Discs, fit: Fit, spread: float) -> float:
-    """Mean response at the sites over the standard error of as many random places; 0 with too few sites.
+def _significance(discs: Discs, fit: Fit, spread: float) -> tuple[float, float]:
+    """Mean response at the sites over the standard error of as many random places, and of one; 0 with too few sites.
 
     ``spread`` is the standard deviation of the response.
     """
     _, places = sites_within(fit.origin, fit.basis, discs.response.shape)
     places = places[_on(discs.film, places)]
     if len(places) < _LEAST_SITES:
-        return 0.0
+        return 0.0, 0.0
     values = ndimage.map_coordinates(discs.response, places.T, order=1, mode="nearest")
-    return float(values.mean() * np.sqrt(len(values)) / spread)
+    return float(values.mean() * np.sqrt(len(values)) / spread), float(values.mean() / spread)
 
 
 def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:
@@ -187,7 +193,7 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
         moved = placed(view, scene, between, shape, pitch_of(better.basis))
         control = evidence(scene, moved, shape, pitch_of(better.basis))
     support = _usual_support(seen)
-    sure, quality = _confidence(proposal.significance, shape, seen, control, support)
+    sure, quality = _confidence(proposal, shape, seen, control, support)
     return Checked(better, places, shape, scene, seen, sure, quality, support)
 
 
@@ -211,7 +217,7 @@ def _refined(
     fit = fit_lattice(round_ones if len(round_ones) > 0.5 * len(places) else places, proposal.basis)
     if fit is None:
         return None
-    return Proposal(fit.origin, fit.basis, shape.radius, proposal.significance), shape
+    return Proposal(fit.origin, fit.basis, shape.radius, proposal.significance, proposal.usual), shape
 
 
 def _expected_sites(view: View, proposal: Proposal) -> Points:
@@ -233,7 +239,7 @@ def _usual_support(seen: Evidence) -> float:
 
 
 def _confidence(
-    significance: float, shape: Shape, seen: Evidence, control: Evidence | None, support: float
+    proposal: Proposal, shape: Shape, seen: Evidence, control: Evidence | None, support: float
 ) -> tuple[float, float]:
     """How sure it is that the sites are holes, 0..1, and how good they are in all, to rank lattices by.
 
@@ -241,7 +247,7 @@ def _confidence(
     searched the same way. The weights are set so that fields of noise, clouds, bars and blots of many sizes stay below
     a half and holes at the least contrast that still shows each of the four stay well above.
     """
-    judged = seen.visible > _JUDGED
+    judged, significance = seen.visible > _JUDGED, proposal.significance
     better = 0.5 if control is None else _share_better(seen, control)
     # Fresnel fringes overshoot a little; noise that falls more than altogether is no edge.
     cut = float(np.clip(min(shape.sharpness, 2.4 - shape.sharpness), 0.0, 1.05))
@@ -255,6 +261,9 @@ def _confidence(
         evidence_for += (
             15.0 * (min(cut, 0.95) - 0.88) + 20.0 * (min(support, 0.95) - 0.85) - 10.0 * max(0.0, uneven - 0.35)
         )
+    if support < _POOR:
+        # Of thousands of lattices some is brighter than chance by many sites' standard error, each hardly so itself.
+        evidence_for -= 12.0 * max(0.0, 0.5 - proposal.usual)
     quality = significance * support * min(cut, 1.0)
     return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
 

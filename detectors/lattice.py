@@ -111,7 +111,8 @@ def _within(steps: Points, middle: Points, reach: float, exactly: bool = False) 
     off = steps - middle
     boxed = np.flatnonzero((np.abs(off[:, 0]) <= reach) & (np.abs(off[:, 1]) <= reach))
     away = np.hypot(off[boxed, 0], off[boxed, 1])
-    return boxed[away <= reach] if exactly else boxed[away < reach]
+    kept = boxed[away <= reach if exactly else away < reach]
+    return np.asarray(kept, np.intp)
 
 
 def bases(steps: Points, support: NDArray[np.float64], most: int | None = None) -> list[Points]:

@@ -23,6 +23,7 @@ _SAMPLED_RADIUS = 7.0
 _REACH, _OFFSETS = 0.36, 5
 _TAKEN = 0.5
 _SURE, _ALL_AROUND, _EDGED = 5.0, 0.65, 0.35
+_CHANCE = 3.0
 _WHOLE = 0.9
 _LEAST_HOLES = 3
 _TOLD = (Site.HOLE, Site.PARTIAL)
@@ -81,6 +82,8 @@ def steps_at(scene: Scene, points: Points, shape: Shape, pitch: float) -> Step:
 def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[FoundHole]:
     """Add the holes that stand where none was told, beside those that were; they take the place of empty sites.
 
+    Openings in which nothing told stands out of noise have no film: what was told there is left out.
+
     Parameters
     ----------
     view
@@ -98,6 +101,11 @@ def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[
     step = max(1, int(best.shape.radius / _SAMPLED_RADIUS))
     pixels = binned(view.pixels, step)
     scene = Scene(pixels, np.ones(pixels.shape, np.float32), step)
+    bare = _on_no_film(view, scene, best, places, told)
+    holes = [holes[int(index)] for index in np.flatnonzero(~bare)]
+    places, told = places[~bare], told[~bare]
+    if told.sum() < _LEAST_HOLES:
+        return holes
     origin, basis = best.proposal.origin, best.proposal.basis
     sure, added = places[told], []
     numbers = np.rint((sure - origin) @ np.linalg.inv(basis)).astype(np.int64)
@@ -116,6 +124,18 @@ def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[
     away = cKDTree(sure[told.sum() :]).query(places)[0]
     stay = np.flatnonzero(told | (np.asarray(away) > _TAKEN * pitch_of(basis)))
     return [*(holes[int(index)] for index in stay), *added]
+
+
+def _on_no_film(view: View, scene: Scene, best: Checked, places: Points, told: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which sites lie in openings without film: brought to their own noise, these seem to hold holes."""
+    if view.own is None:
+        return np.zeros(len(places), np.bool_)
+    index = np.clip(np.rint(places).astype(np.intp), 0, np.array(view.own.shape) - 1)
+    opening = view.own[index[:, 0], index[:, 1]]
+    sureness = steps_at(scene, places, best.shape, pitch_of(best.proposal.basis)).sureness
+    usual = {int(one): float(np.median(sureness[told & (opening == one)])) for one in np.unique(opening[told])}
+    # Where nothing is told, nothing is known: sites stay.
+    return np.array([usual.get(int(one), np.inf) < _CHANCE for one in opening], np.bool_)
 
 
 def _beside(
