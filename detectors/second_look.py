@@ -5,7 +5,7 @@ differs from its film as much all around, whatever the usual hole's contrast is:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ _SAMPLED_RADIUS = 7.0
 _REACH, _OFFSETS = 0.36, 5
 _TAKEN = 0.5
 _SURE, _ALL_AROUND, _EDGED = 5.0, 0.65, 0.35
-_CHANCE = 3.0
+_CHANCE, _VAGUE, _SCATTERED, _DOUBTED = 3.0, 2.0, 0.6, 0.3
 _WHOLE = 0.9
 _LEAST_HOLES = 3
 _TOLD = (Site.HOLE, Site.PARTIAL)
@@ -58,6 +58,11 @@ class Step:
         """Where a hole stands beyond doubt."""
         return np.asarray((self.sureness > _SURE) & (self.support > _ALL_AROUND), np.bool_)
 
+    @property
+    def vague(self) -> NDArray[np.bool_]:
+        """Where nothing stands that chance does not make."""
+        return np.asarray((self.sureness < _VAGUE) & (self.support < _SCATTERED), np.bool_)
+
 
 def steps_at(scene: Scene, points: Points, shape: Shape, pitch: float) -> Step:
     """Measure the step at the rim of discs around each point (n, 2), px of the view."""
@@ -82,7 +87,8 @@ def steps_at(scene: Scene, points: Points, shape: Shape, pitch: float) -> Step:
 def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[FoundHole]:
     """Add the holes that stand where none was told, beside those that were; they take the place of empty sites.
 
-    Openings in which nothing told stands out of noise have no film: what was told there is left out.
+    What was told and does not stand out of noise is called missing; openings in which nothing told does have no film,
+    and what was told there is left out.
 
     Parameters
     ----------
@@ -93,21 +99,45 @@ def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[
     holes
         In px of the image.
     """
-    places = np.array([(hole.row_px, hole.col_px) for hole in holes]).reshape(-1, 2)
-    places = (places - (view.step - 1) / 2) / view.step
-    told = np.array([hole.status in _TOLD for hole in holes], np.bool_)
-    if told.sum() < _LEAST_HOLES:
+    if sum(hole.status in _TOLD for hole in holes) < _LEAST_HOLES:
         return list(holes)
     step = max(1, int(best.shape.radius / _SAMPLED_RADIUS))
     pixels = binned(view.pixels, step)
     scene = Scene(pixels, np.ones(pixels.shape, np.float32), step)
-    bare = _on_no_film(view, scene, best, places, told)
-    holes = [holes[int(index)] for index in np.flatnonzero(~bare)]
-    places, told = places[~bare], told[~bare]
+    sound = _sound(view, scene, best, holes)
+    told = np.array([hole.status in _TOLD for hole in sound], np.bool_)
     if told.sum() < _LEAST_HOLES:
-        return holes
+        return sound
+    places, basis = _places(view, sound), best.proposal.basis
+    added, found = _grown(view, scene, best, places[told])
+    if not added:
+        return sound
+    away = np.asarray(cKDTree(found).query(places)[0])
+    stay = np.flatnonzero(told | (away > _TAKEN * pitch_of(basis)))
+    return [*(sound[int(index)] for index in stay), *added]
+
+
+def _places(view: View, holes: Sequence[FoundHole]) -> Points:
+    places = np.array([(hole.row_px, hole.col_px) for hole in holes]).reshape(-1, 2)
+    return np.asarray((places - (view.step - 1) / 2) / view.step)
+
+
+def _sound(view: View, scene: Scene, best: Checked, holes: Sequence[FoundHole]) -> list[FoundHole]:
+    """Call missing what was told by chance, and leave out what lies in openings without film."""
+    places, told = _places(view, holes), np.array([hole.status in _TOLD for hole in holes], np.bool_)
+    seen = steps_at(scene, places, best.shape, pitch_of(best.proposal.basis))
+    bare, vague = _on_no_film(view, seen, places, told), told & seen.vague
+    return [
+        replace(hole, status=Site.MISSING, score=min(hole.score, _DOUBTED)) if nothing else hole
+        for hole, nothing, away in zip(holes, vague.tolist(), bare.tolist(), strict=True)
+        if not away
+    ]
+
+
+def _grown(view: View, scene: Scene, best: Checked, sure: Points) -> tuple[list[FoundHole], Points]:
+    """Look beside sure holes, then beside those found so, and so on; give what is found and where, px of the view."""
     origin, basis = best.proposal.origin, best.proposal.basis
-    sure, added = places[told], []
+    first, added = len(sure), []
     numbers = np.rint((sure - origin) @ np.linalg.inv(basis)).astype(np.int64)
     for _ in range(_ROUNDS):
         beside, expected = _beside(numbers, sure, basis, view.pixels.shape)
@@ -119,21 +149,16 @@ def looked_again(view: View, best: Checked, holes: Sequence[FoundHole]) -> list[
             break
         added += [_hole(view, best, found[index], seen, int(index), beside[index]) for index in stands]
         sure, numbers = np.concatenate((sure, found[stands])), np.concatenate((numbers, beside[stands]))
-    if not added:
-        return list(holes)
-    away = cKDTree(sure[told.sum() :]).query(places)[0]
-    stay = np.flatnonzero(told | (np.asarray(away) > _TAKEN * pitch_of(basis)))
-    return [*(holes[int(index)] for index in stay), *added]
+    return added, sure[first:]
 
 
-def _on_no_film(view: View, scene: Scene, best: Checked, places: Points, told: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _on_no_film(view: View, seen: Step, places: Points, told: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell which sites lie in openings without film: brought to their own noise, these seem to hold holes."""
     if view.own is None:
         return np.zeros(len(places), np.bool_)
     index = np.clip(np.rint(places).astype(np.intp), 0, np.array(view.own.shape) - 1)
     opening = view.own[index[:, 0], index[:, 1]]
-    sureness = steps_at(scene, places, best.shape, pitch_of(best.proposal.basis)).sureness
-    usual = {int(one): float(np.median(sureness[told & (opening == one)])) for one in np.unique(opening[told])}
+    usual = {int(one): float(np.median(seen.sureness[told & (opening == one)])) for one in np.unique(opening[told])}
     # Where nothing is told, nothing is known: sites stay.
     return np.array([usual.get(int(one), np.inf) < _CHANCE for one in opening], np.bool_)
 

@@ -83,3 +83,15 @@ def test_dark_holes_keep_their_counts(rimmed):
     dark = replace(image, pixels=400.0 - image.pixels)
     found = TWICE.find(dark)
     assert all(-100 < hole.mean < 401 for hole in found.holes)
+
+
+def test_an_opening_without_film_holds_no_holes(rimmed):
+    rng, (image, places) = np.random.default_rng(5), rimmed
+    side = image.pixels.shape[0]
+    empty = rng.poisson(300.0, (side, 300)).astype(np.float32)
+    bar = rng.poisson(0.5, (side, 60)).astype(np.float32)
+    both = Image(np.concatenate((image.pixels, bar, empty, bar), axis=1))
+    found = TWICE.find(both)
+    assert (told(ONCE.find(both))[:, 1] > side + 60).any()
+    assert (told(found)[:, 1] < side).all()
+    assert (nearest(places, told(found)) < 4.5).mean() > 0.95
