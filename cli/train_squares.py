@@ -59,10 +59,10 @@ def square_scores(
     if labels is None:
         assert from_simulator is not None
         examples = examples_of(list(_simulated(sheets, from_simulator, seed)))
-        models, metrics, counts = training.trained(examples, seed)
+        models, metrics, learnt = training.trained(examples, seed)
         before: dict[str, float] = {}
         last = seed + from_simulator - 1
-        data = f"simulated atlases, seeds {seed} to {last}"
+        counts, data = (learnt, learnt), f"simulated atlases, seeds {seed} to {last}, each half held out in turn"
     else:
         examples = examples_of(list(_of_labels(labels)))
         start = load_models(weights or SHIPPED)

@@ -1,10 +1,12 @@
 """Training the judges of squares: trees are grown by scikit-learn and kept as arrays.
 
-Splits keep the squares of one image together. What is held out gives the calibration and the card's metrics; the judges
-that are kept have then learnt from everything. A facility's own labels are few: they move the log odds of judges that
-are already there, and grow nothing anew.
+Splits keep the squares of one image together. Each half of the images is judged by what learnt from the other half,
+which gives the calibration and the card's metrics; few images held out would give those of the few. The judges that are
+kept have then learnt from everything. A facility's own labels are few: they move the log odds of judges that are
+already there, and grow nothing anew.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,25 +28,30 @@ _BINS = 10
 _PULL = 3.0
 
 
-def trained(examples: Examples, seed: int) -> tuple[SquareModels, dict[str, float], tuple[int, int]]:
-    """Grow and calibrate all judges; answers them, metrics on what was held out, and how many were learnt and held out.
+def trained(examples: Examples, seed: int) -> tuple[SquareModels, dict[str, float], int]:
+    """Grow and calibrate all judges; answers them, metrics on what was held out in turn, and how many were learnt from.
 
     Raises
     ------
     BadInput
         Too few squares or classes, or the library that grows trees is not installed.
     """
-    held = held_out(examples, seed)
-    learnt, kept_back = examples.where(~held), examples.where(held)
-    seen = np.bincount(learnt.classes, minlength=len(CLASSES))
-    kinds = int((seen > 0).sum())
-    if kinds < _LEAST_CLASSES or kept_back.classes.size == 0:
-        raise BadInput(
-            f"{learnt.classes.size} labelled squares of {kinds} classes are too few to learn from; give more images"
-        )
-    calibrated = _calibrated(grown(learnt, seed), kept_back)
-    metrics = judged(calibrated, kept_back)
-    return replace(grown(examples, seed), heat=calibrated.heat), metrics, split(examples, seed)
+    second = _second_half(examples, seed)
+    odds = {judge: np.empty((examples.classes.size, len(CLASSES))) for judge in JUDGES}
+    for held in (second, ~second):
+        learnt = examples.where(~held)
+        kinds = np.unique(learnt.classes).size
+        if kinds < _LEAST_CLASSES or not held.any():
+            raise BadInput(
+                f"{learnt.classes.size} labelled squares of {kinds} classes are too few to learn from; give more images"
+            )
+        half = grown(learnt, seed)
+        for judge in JUDGES:
+            odds[judge][held] = half.log_odds(judge, examples.table[held], examples.statistics[held])
+    heat = {judge: _heat(odds[judge], examples.classes) for judge in JUDGES}
+    told = {judge: softmax(odds[judge] / heat[judge]) for judge in JUDGES}
+    models = replace(grown(examples, seed), heat=np.array(list(heat.values())))
+    return models, _metrics(told, examples.classes), examples.classes.size
 
 
 def moved(
@@ -74,17 +81,20 @@ def split(examples: Examples, seed: int) -> tuple[int, int]:
 
 def judged(models: SquareModels, examples: Examples) -> dict[str, float]:
     """Give balanced accuracy and expected calibration error of every judge, and the boosted trees' recall by class."""
+    told = {judge: models.probabilities(judge, examples.table, examples.statistics) for judge in JUDGES}
+    return _metrics(told, examples.classes)
+
+
+def _metrics(told: Mapping[Judge, Floats], classes: NDArray[np.int64]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for judge in JUDGES:
-        told = models.probabilities(judge, examples.table, examples.statistics)
-        found[f"{judge}: balanced accuracy"] = balanced_accuracy(told, examples.classes)
-        found[f"{judge}: calibration error"] = calibration_error(told, examples.classes)
-        if judge == "boosting":
-            said = told.argmax(axis=1)
-            for place, name in enumerate(CLASSES):
-                own = examples.classes == place
-                if own.any():
-                    found[f"boosting: recall of {name.value}"] = float((said[own] == place).mean())
+    for judge, table in told.items():
+        found[f"{judge}: balanced accuracy"] = balanced_accuracy(table, classes)
+        found[f"{judge}: calibration error"] = calibration_error(table, classes)
+    said = told["boosting"].argmax(axis=1)
+    for place, name in enumerate(CLASSES):
+        own = classes == place
+        if own.any():
+            found[f"boosting: recall of {name.value}"] = float((said[own] == place).mean())
     return found
 
 
@@ -140,16 +150,18 @@ def _weights(classes: NDArray[np.int64]) -> Floats:
     return np.asarray((classes.size / (often > 0).sum() / np.maximum(often, 1))[classes])
 
 
-def _calibrated(models: SquareModels, examples: Examples) -> SquareModels:
-    """Divide each judge's log odds by the number that makes what was held out likeliest (Guo et al. 2017)."""
-    return replace(models, heat=np.array([_heat(models, judge, examples) for judge in JUDGES]))
+def _second_half(examples: Examples, seed: int) -> NDArray[np.bool_]:
+    """Put half of the groups aside; says for each square whether its group is one of them."""
+    groups = np.unique(examples.groups)
+    order = np.random.default_rng(np.random.SeedSequence([seed, groups.size])).permutation(groups.size)
+    return np.isin(examples.groups, groups[order[: groups.size // 2]])
 
 
-def _heat(models: SquareModels, judge: Judge, examples: Examples) -> float:
-    odds = models.log_odds(judge, examples.table, examples.statistics)
+def _heat(odds: Floats, classes: NDArray[np.int64]) -> float:
+    """Find by what log odds are divided so that what was held out is likeliest (Guo et al. 2017)."""
     rows = np.arange(len(odds))
     tried = np.exp(np.linspace(np.log(0.3), np.log(5.0), 120))
-    told = [-np.log(np.maximum(softmax(odds / heat)[rows, examples.classes], 1e-9)).mean() for heat in tried]
+    told = [-np.log(np.maximum(softmax(odds / heat)[rows, classes], 1e-9)).mean() for heat in tried]
     return float(tried[int(np.argmin(told))])
 
 
