@@ -35,7 +35,7 @@ import numpy as np
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session as OrmSession
 
-from epicycle.cli.fitting import EACH_SO_MANY, FILMS, WITHOUT_LATTICE, fitted, grids_to_see
+from epicycle.cli.fitting import FILMS, WITHOUT_LATTICE, fitted, grids_to_see
 from epicycle.cli.observing import observe
 from epicycle.cli.seeing import GridToSee
 from epicycle.db.connection import open_reader
@@ -119,9 +119,12 @@ def options_for(fidelity: str, grid: GridToSee) -> dict[str, Any]:
 def compare_folds(folder: Path, folds: int) -> dict[str, dict[str, Any]]:
     """Compare what a fit has seen with what models fitted to the other folds draw on the same worlds."""
     parts = [json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))]
-    # Of so many grids in all, some are besides those that the fit was asked for.
-    count = next(n for n in range(len(parts) + 1) if n + n // EACH_SO_MANY == len(parts))
-    grids = {grid.seed: grid for grid in grids_to_see(min(p["seed"] for p in parts), count, tuple(KINDS))}
+    first, kinds = min(part["seed"] for part in parts), tuple(KINDS)
+    # Some of the grids are besides those that the fit was asked for.
+    wanted = next(
+        grids for count in range(len(parts), 0, -1) if len(grids := grids_to_see(first, count, kinds)) == len(parts)
+    )
+    grids = {grid.seed: grid for grid in wanted}
     seen: dict[str, dict[str, list[Row]]] = {fidelity: {} for fidelity in FIDELITIES}
     for fold in range(folds):
         mine, others = parts[fold::folds], [part for n, part in enumerate(parts) if n % folds != fold]

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,15 +89,35 @@ WITHOUT_LATTICE: Sequence[tuple[str, str, str]] = (("Lacey", "300", "Carbon"), (
 EACH_SO_MANY = 6
 """Of films without a lattice, one grid is looked at besides for each so many others."""
 
+AGAIN_EACH = 40
+"""For each so many grids, every kind shall be seen once on every material."""
+
 
 def grids_to_see(seed: int, count: int, kinds: Sequence[str]) -> list[GridToSee]:
-    """Name grids of every kind on every film in turn, then some on films without a lattice; each has its own seed."""
+    """Name grids of every kind on every film in turn, then some besides; each has its own seed.
+
+    Besides are films without a lattice, and kinds on a material on which their turn has not brought them: how openings
+    look beside each other hangs on both.
+    """
+    films = [FILMS[(n + n // len(FILMS)) % len(FILMS)] for n in range(count)]
+    plan = [(kinds[n % len(kinds)], *film) for n, film in enumerate(films)]
+    others = count // EACH_SO_MANY
+    plan += [(kinds[n % len(kinds)], *WITHOUT_LATTICE[n % len(WITHOUT_LATTICE)]) for n in range(others)]
+    plan += _seldom(plan[:count], count // AGAIN_EACH, kinds)
+    return [GridToSee(seed + n, *what) for n, what in enumerate(plan)]
+
+
+def _seldom(
+    plan: Sequence[tuple[str, str, str, str]], least: int, kinds: Sequence[str]
+) -> list[tuple[str, str, str, str]]:
+    """Give what is missing for every kind to be seen so often on every material."""
+    first_on = {film[2]: film for film in reversed(FILMS)}
+    seen = Counter((kind, material) for kind, _, _, material in plan)
     return [
-        *(GridToSee(seed + n, kinds[n % len(kinds)], *FILMS[(n + n // len(FILMS)) % len(FILMS)]) for n in range(count)),
-        *(
-            GridToSee(seed + count + n, kinds[n % len(kinds)], *WITHOUT_LATTICE[n % len(WITHOUT_LATTICE)])
-            for n in range(count // EACH_SO_MANY)
-        ),
+        (kind, *film)
+        for material, film in sorted(first_on.items())
+        for kind in kinds
+        for _ in range(least - seen[kind, material])
     ]
 
 

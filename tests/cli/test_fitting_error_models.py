@@ -1,6 +1,7 @@
 """From observations to error models: cells of classes, and how far answers of one group go together."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from scipy.special import ndtr
 
 from epicycle.cli import fitting
+from epicycle.hardware.simulator.grid.cassette_world import KINDS
 from epicycle.hardware.simulator.pixel_free.error_models import ANY, GROUPS, TABLES, Cell, Table
 
 
@@ -69,8 +71,16 @@ def test_openings_are_answered_as_those_of_one_grid_were() -> None:
         drawn = table.draw(of, np.ones(3), np.zeros(3), np.full(3, 0.5))[:, 0]
         assert drawn[:2] == pytest.approx([usual, usual], abs=0.02)
         assert 0.2 < drawn[2] < 0.8, "of a class that this grid has not, as all grids"
-    assert table.grid_like("broken on gold", 0.9) == "2"
-    assert table.grid_like("dry", 0.9) == ""
+    assert table.grid_like("broken on gold", 0.9) == "", "gold looks otherwise: all grids stand for it"
+
+
+def test_every_kind_is_seen_on_every_material_and_some_films_have_no_lattice() -> None:
+    grids = fitting.grids_to_see(3000, 80, tuple(KINDS))
+    assert [grid.seed for grid in grids] == list(range(3000, 3000 + len(grids)))
+    seen = Counter((grid.kind, grid.material) for grid in grids if grid.hole_type[0] in "RU")
+    assert all(seen[kind, material] >= 2 for kind in KINDS for material in ("Carbon", "Gold"))
+    assert {grid.hole_type for grid in grids} >= {"Lacey", "NegativeStain"}
+    assert len(fitting.grids_to_see(3000, 6, tuple(KINDS))) == 7
 
 
 def test_equal_answers_do_not_count_as_going_together() -> None:

@@ -24,7 +24,7 @@ from ..pictures.illuminated import layers_seen, light_of, matter_of
 from ..pictures.movie import aberrations, path_px
 from ..pictures.render_survey import Blur, Light, lit, transmitted
 from ..pictures.specimen import Stain, View, holes_in
-from .error_models import ON, PARTICULAR
+from .error_models import PARTICULAR
 
 THUMBNAIL_PX = 16
 """Shorter side of the small picture that is still rendered."""
@@ -321,7 +321,7 @@ def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool
 
 def _on(world: GridWorld, name: str) -> str:
     """Tell classes apart by what the film is made of."""
-    return f"{name}{ON}gold" if world.film.gold else name
+    return f"{name} on gold" if world.film.gold else name
 
 
 def grid_class(world: GridWorld) -> str:

@@ -34,9 +34,6 @@ SHIPPED = "fits"
 PARTICULAR = " > "
 """Between the general and the particular in the name of a class."""
 
-ON = " on "
-"""Between what a class is of and the film it lies on, where that is not carbon."""
-
 ANY = "any"
 """Class of the cells that stand for classes nobody has fitted."""
 
@@ -152,12 +149,8 @@ class Table(Frozen):
         return answers
 
     def grid_like(self, of: str, quantile: float) -> str:
-        """Name a grid of this class that has cells of its own; one of another film where none has, else none."""
+        """Name a grid of this class that has cells of its own; empty where none has: then all grids stand for it."""
         names = self.grids.get(of, ())
-        if not names:
-            alike = of.partition(ON)[0]
-            names = tuple(name for other in sorted(self.grids) if other.partition(ON)[0] == alike
-                          for name in self.grids[other])  # fmt: skip
         return names[min(int(quantile * len(names)), len(names) - 1)] if names else ""
 
     def column(self, name: str) -> int:
