@@ -49,8 +49,8 @@ def test_an_opening_is_of_its_grids_kind_and_uneven_where_its_ice_is(
     assert rough["good"] < 0.1 < 0.4 < rough["aldolase"]
 
 
-def test_a_lattice_of_filled_holes_is_seldom_found() -> None:
+def test_a_lattice_of_filled_holes_is_found_less_often() -> None:
     table = load_error_models("demo-2k").tables["hole lattice"]
     shares = {holds: table.share(conditions.path_of("film", "ice", holds), 60.0) for holds in ("open", "filled")}
     assert shares["open"] > 0.9
-    assert shares["filled"] < 0.5
+    assert shares["filled"] < shares["open"] - 0.2
