@@ -41,8 +41,9 @@ def table_of(pixels):
 
 
 @pytest.fixture
-def learnable():
-    """Squares of three classes told apart by one number, on twelve images."""
+def learnable(monkeypatch):
+    """Squares of three classes told apart by one number, on twelve images; so few rounds are enough for them."""
+    monkeypatch.setattr(square_scores, "ROUNDS", 40)
     rng = np.random.default_rng(3)
     classes = np.tile([0, 1, 5], 80)
     table, seven = rng.normal(0, 1, (240, len(NAMES))), rng.normal(0, 1, (240, len(STATISTICS)))
