@@ -140,7 +140,7 @@ def _areas(coarse: _Coarse, level: float, fit: Fit | None) -> list[_Area]:
             continue
         if size < _USUAL[0] and not _on_site(coarse, centres[number][::-1], fit):
             continue
-        area = _area(coarse, labels, number, stats[number], level)
+        area = _area(coarse, np.asarray(labels, np.int32), number, stats[number], level)
         found += [] if area is None else [area]
     return found
 

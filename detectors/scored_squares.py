@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..hardware.records import Image
@@ -24,6 +25,7 @@ from .squares import described
 from .stages import counted, stage
 
 _GOOD = 0
+_LARGE_PX = 2**24
 _CUT = 0.5
 """What a cut opening's shape is worth beside what a whole one shows."""
 
@@ -52,7 +54,7 @@ class ScoredSquares:
 
     def find(self, image: Image) -> SquareDetections:
         """Answer every opening in order of its first pixel; never raises on a poor image."""
-        found = search(image.pixels)
+        found = search(_cleared(image.pixels))
         if isinstance(found, str):
             return SquareDetections((), 0.0, image.pixel_size_a, found)
         with stage("scores") as say:
@@ -85,6 +87,13 @@ class ScoredSquares:
         table = feature_table(crops, base, centres, usual, whole)
         chances = iter(self._models.probabilities(self._options.judge, table, statistics(crops, base[whole])))
         return numbers, [next(chances) if one else None for one in whole]
+
+
+def _cleared(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Take hot pixels out of an image; large ones are looked at binned, which leaves little of them."""
+    if pixels.ndim != 2 or not 0 < pixels.size <= _LARGE_PX:
+        return pixels
+    return without_hot_pixels(np.asarray(pixels, np.float32))
 
 
 def scored_squares(options: Mapping[str, Any]) -> SquareFinder:

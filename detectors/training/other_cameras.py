@@ -27,7 +27,7 @@ def as_other_cameras(rng: np.random.Generator, pixels: NDArray[np.float32]) -> N
     if rng.random() < 0.3:
         seen = np.minimum(seen, np.float32(np.quantile(seen[::3, ::3], rng.uniform(0.9, 0.999))))
     if rng.random() < 0.3:
-        seen = np.rint(seen * _GREYS) / np.float32(_GREYS)
+        seen = np.asarray(np.rint(seen * _GREYS) / _GREYS, np.float32)
     return np.asarray(low + height * seen, np.float32)
 
 

@@ -19,7 +19,7 @@ from ..opening_search import Openings, search
 from ..records import SquareClass
 from ..regions import Region
 from ..square_class import Population, measured
-from ..square_crops import CROP_PX, crops_of, without_hot_pixels
+from ..square_crops import CROP_PX, crops_of
 from ..square_features import BASE, NAMES, STATISTICS, Floats, base_table, feature_table, statistics
 from ..square_models import CLASSES
 from .labelled import SquareMark
@@ -91,11 +91,10 @@ def sheet_of(pixels: NDArray[np.float32], marks: Sequence[SquareMark], group: st
     found = search(pixels)
     if isinstance(found, str):
         return empty_sheet(group)
-    seen = without_hot_pixels(found.working.pixels)
-    numbers, usual = measured(seen, found.regions, found.levels, found.angle_deg, None)
+    numbers, usual = measured(found.working.pixels, found.regions, found.levels, found.angle_deg, None)
     whole = ~found.cut
     kept = [region for region, one in zip(found.regions, whole, strict=True) if one]
-    crops = crops_of(seen, [region.hull for region in kept], found.angle_deg, usual)
+    crops = crops_of(found.working.pixels, [region.hull for region in kept], found.angle_deg, usual)
     centres = np.array([region.hull.mean(axis=0) for region in found.regions])
     classes = np.array([_class_of(found, region, marks) for region in kept], np.int64)
     return Sheet(group, crops.astype(np.float16), base_table(numbers), centres, usual, whole, classes)
