@@ -62,7 +62,7 @@ def square_scores(
         models, metrics, learnt = training.trained(examples, seed)
         before: dict[str, float] = {}
         last = seed + from_simulator - 1
-        counts, data = (learnt, learnt), f"simulated atlases, seeds {seed} to {last}, each half held out in turn"
+        counts, data = (learnt, learnt), f"simulated atlases, seeds {seed} to {last}, each fifth held out in turn"
     else:
         examples = examples_of(list(_of_labels(labels)))
         start = load_models(weights or SHIPPED)

@@ -1,9 +1,9 @@
 """Training the judges of squares: trees are grown by scikit-learn and kept as arrays.
 
-Splits keep the squares of one image together. Each half of the images is judged by what learnt from the other half,
-which gives the calibration and the card's metrics; few images held out would give those of the few. The judges that are
-kept have then learnt from everything. A facility's own labels are few: they move the log odds of judges that are
-already there, and grow nothing anew.
+Splits keep the squares of one image together. Each fifth of the images is judged by what learnt from the others, which
+gives the calibration and the card's metrics: few images held out would give those of the few, and judges that learnt
+from half are less sure than those that are kept, which have learnt from everything. A facility's own labels are few:
+they move the log odds of judges that are already there, and grow nothing anew.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,9 @@ from .grown_trees import averaged, boosted
 from .square_examples import Examples
 
 HELD_OUT = 0.2
+PARTS = 5
+"""Parts of the images, each judged by what learnt from the others."""
+
 ROUNDS, RATE, LEAVES = 200, 0.07, 8
 FOREST, FOREST_LEAVES = 60, 48
 _LEAST_CLASSES = 3
@@ -36,18 +39,19 @@ def trained(examples: Examples, seed: int) -> tuple[SquareModels, dict[str, floa
     BadInput
         Too few squares or classes, or the library that grows trees is not installed.
     """
-    second = _second_half(examples, seed)
+    part = _parts(examples, seed)
     odds = {judge: np.empty((examples.classes.size, len(CLASSES))) for judge in JUDGES}
-    for held in (second, ~second):
+    for number in range(PARTS):
+        held = part == number
         learnt = examples.where(~held)
         kinds = np.unique(learnt.classes).size
         if kinds < _LEAST_CLASSES or not held.any():
             raise BadInput(
                 f"{learnt.classes.size} labelled squares of {kinds} classes are too few to learn from; give more images"
             )
-        half = grown(learnt, seed)
+        others = grown(learnt, seed)
         for judge in JUDGES:
-            odds[judge][held] = half.log_odds(judge, examples.table[held], examples.statistics[held])
+            odds[judge][held] = others.log_odds(judge, examples.table[held], examples.statistics[held])
     heat = {judge: _heat(odds[judge], examples.classes) for judge in JUDGES}
     told = {judge: softmax(odds[judge] / heat[judge]) for judge in JUDGES}
     models = replace(grown(examples, seed), heat=np.array(list(heat.values())))
@@ -150,11 +154,11 @@ def _weights(classes: NDArray[np.int64]) -> Floats:
     return np.asarray((classes.size / (often > 0).sum() / np.maximum(often, 1))[classes])
 
 
-def _second_half(examples: Examples, seed: int) -> NDArray[np.bool_]:
-    """Put half of the groups aside; says for each square whether its group is one of them."""
-    groups = np.unique(examples.groups)
+def _parts(examples: Examples, seed: int) -> NDArray[np.int64]:
+    """Deal the groups into parts; says for each square in which its group is."""
+    groups, own = np.unique(examples.groups, return_inverse=True)
     order = np.random.default_rng(np.random.SeedSequence([seed, groups.size])).permutation(groups.size)
-    return np.isin(examples.groups, groups[order[: groups.size // 2]])
+    return np.asarray(order % PARTS)[own]
 
 
 def _heat(odds: Floats, classes: NDArray[np.int64]) -> float:
