@@ -282,3 +282,13 @@ def test_exposures_in_a_set(tmp_path: Path) -> None:
     assert read_frames(tmp_path / "set" / image["file_name"]).shape[0] == 1
     assert -3.0 <= image["defocus_um"] <= -0.5
     assert image["parent_image_id"] is not None
+
+
+def test_a_set_of_one_image_each_shows_as_many_grids_as_images(tmp_path: Path) -> None:
+    asked = wanted(4, ("square", "hole"), SMALL, one_each=True)
+    items = list(islice(items_of(asked), 6))
+    assert [item.scene for item in items] == [0, 0, 1, 1, 2, 2]
+    assert [item.level for item in items] == ["square", "hole"] * 3
+    written(tmp_path / "set", wanted(4, ("hole",), SMALL, one_each=True), 1)
+    with pytest.raises(BadInput, match="one_each"):
+        list(make(tmp_path / "set", of(levels=("hole",)), 1))

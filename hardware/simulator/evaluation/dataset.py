@@ -49,12 +49,14 @@ SETTINGS, INDEX = "dataset.json", "coco.json"
 class Wanted:
     """A set of images: equal ones are equal to the byte.
 
-    ``seed`` draws everything; ``levels`` are those whose images are kept.
+    ``seed`` draws everything; ``levels`` are those whose images are kept; ``one_each`` keeps only the first image of
+    each level of a scene, so that as many images show more grids.
     """
 
     seed: int
     levels: tuple[ImageLevel, ...]
     choices: Choices
+    one_each: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,12 @@ class Item:
         return "-".join([f"s{self.scene:06d}", self.level, *(str(step + 1) for step in self.path)])
 
 
-def wanted(seed: int, levels: Sequence[str], choices: Choices) -> Wanted:
+def wanted(seed: int, levels: Sequence[str], choices: Choices, *, one_each: bool = False) -> Wanted:
     """Check what a person asked for; raises `BadInput`."""
     chosen = [named(level, LEVELS, "level") for level in levels]
     if not chosen:
         raise BadInput(f"say which levels the images are of: {', '.join(LEVELS)}")
-    return Wanted(seed, tuple(level for level in LEVELS if level in chosen), checked(choices))
+    return Wanted(seed, tuple(level for level in LEVELS if level in chosen), checked(choices), one_each)
 
 
 def make(folder: Path, of: Wanted, count: int) -> Iterator[int]:
@@ -130,7 +132,7 @@ def _below(of: Wanted, scene: int, path: tuple[int, ...], deepest: int, parent: 
         yield item
         parent = item.name
     if len(path) < deepest:
-        for step in range((SQUARES, HOLES, 1)[len(path)]):
+        for step in range(1 if of.one_each else (SQUARES, HOLES, 1)[len(path)]):
             yield from _below(of, scene, (*path, step), deepest, parent)
 
 
@@ -255,7 +257,7 @@ def _settle(folder: Path, of: Wanted, count: int) -> None:
         raise BadInput(f"{folder} is a file; name a folder for the images")
     if path.exists():
         kept = _settings(path)
-        other = [name for name in mine if kept.get(name) != mine[name]]
+        other = [name for name in {**kept, **mine} if name != "count" and kept.get(name) != mine.get(name)]
         if other:
             raise BadInput(
                 f"{folder} holds a set of images of another {' and '.join(other)}; go on with the same, or name "
@@ -283,6 +285,8 @@ def _settings(path: Path) -> Mapping[str, Any]:
 
 def _identity(of: Wanted) -> dict[str, Any]:
     plain: dict[str, Any] = json.loads(json.dumps(asdict(of)))
+    if not of.one_each:
+        del plain["one_each"]  # sets of before do not say it
     return plain
 
 
