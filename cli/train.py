@@ -126,20 +126,24 @@ def _with_libraries() -> None:
 
 
 def _simulated(kind: "Kind", folder: Path, count: int, seed: int) -> "list[LabelledImage]":
-    """Make the simulated images, or what is missing of them; each level is a set of its own."""
+    """Make the simulated images, or what is missing of them; each level and each instrument is a set of its own."""
     from ..detectors.training.labelled import read_labels
     from ..hardware.simulator.evaluation.dataset import make, wanted
     from ..hardware.simulator.evaluation.variety import Choices
 
     found: list[LabelledImage] = []
-    for place, level in enumerate(kind.levels):
-        own = count // len(kind.levels) + (1 if place < count % len(kind.levels) else 0)
+    instruments = kind.instruments or ((Choices().profile, 1.0),)
+    sets = [(level, *instrument) for level in kind.levels for instrument in instruments]
+    for place, (level, profile, scale) in enumerate(sets):
+        own = count // len(sets) + (1 if place < count % len(sets) else 0)
         if own == 0:
             continue
-        of = wanted(seed * len(kind.levels) + place, [level], Choices())
-        for _ in bar(make(folder / level, of, own), f"images of {level} level", own):
+        choices = Choices(profile=profile, camera_scale=scale)
+        of = wanted(seed * len(sets) + place, [level], choices, one_each=bool(kind.instruments))
+        where = folder / (f"{level}-{profile}" if kind.instruments else level)
+        for _ in bar(make(where, of, own), f"images of {level} level", own):
             pass
-        found += read_labels(folder / level)
+        found += read_labels(where)
     return found
 
 

@@ -1,6 +1,7 @@
-"""What a hole's score is worked out from: a crop around it at one scale, and levels against film and vacuum.
+"""What a hole's score is worked out from: rings around it at one scale, and levels against film, view and vacuum.
 
-All of it is ratios of counts, so another gain changes nothing; vacuum, where it is known, is in the image's own counts.
+All of it is logarithms of ratios of counts, so another gain changes nothing, and rings know no direction, so a turn
+changes nothing either; vacuum, where it is known, is in the image's own counts.
 """
 
 from dataclasses import dataclass
@@ -15,32 +16,60 @@ from .scene import Points
 CROP_PX, RADIUS_PX = 48, 8.0
 """Side of a crop, and the hole's radius in it."""
 
-_FINE, _COARSE = 5.0, 1.0
-_MOST = 2.5
 _LEAST_PART = 0.02
-_BRIGHTEST = 0.995
 _SAMPLED = 1.6
+_SMOOTH_PX, _SMOOTH_RADII = 1.2, 0.4
+
+_RINGS = (0.0, 0.35, 0.6, 0.8, 0.95, 1.1, 1.3, 1.6, 2.0, 2.5, 3.0)
+"""Bounds of rings around a hole, in its radii: ice is a lens, thin in the middle, and dirt lies on one side."""
+
+_VIEW, _BRIGHTEST = (0.01, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999), 8
+_NEAR, _NEAR_PX, _NEAR_RADIUS_PX = (0.05, 0.5, 0.9, 0.98), 32, 2.5
+"""Shares of the view, and of what is near, that levels are brighter than; how near: side of a crop, and the hole's
+radius in it."""
+
+_STEEP, _PLAIN, _MOST_PLAIN = 20.0, 4.0, 4.0
+"""How logarithms are scaled: the ice that makes an empty hole a usable one must tell, and so must a bar."""
+
+NUMBERS = 2 * (4 * (len(_RINGS) - 1) + 6 + len(_VIEW) + len(_NEAR) + 3) + 1
+"""How many numbers are told of a hole; the last says how vacuum is known, one of the three that follow."""
+
+UNKNOWN, NOMINAL, KNOWN = 0.0, 0.5, 1.0
+"""Vacuum not known; known from the nominal dose, from which the beam has drifted; or as it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class HoleCrops:
-    """Holes ready to be scored.
+class HoleLevels:
+    """What is seen of holes, in logarithms: (n, k) of what needs no vacuum, (n, 3) levels to be held against it."""
 
-    Attributes
-    ----------
-    pictures
-        (n, 2, 48, 48): logarithm of counts over the hole's own level, finely and coarsely.
-    numbers
-        (n, 7): logarithms of the hole over its film and over the brightest of the view, unevenness of the hole, whether
-        vacuum is known, and logarithms of hole, film and brightest over vacuum (0 where it is not known).
-    """
+    ratios: NDArray[np.float32]
+    levels: NDArray[np.float32]
 
-    pictures: NDArray[np.float32]
-    numbers: NDArray[np.float32]
+    def numbers(self, vacuum: float | None = None, *, nominal: bool = False) -> NDArray[np.float32]:
+        """Hold levels against vacuum and scale everything.
+
+        Parameters
+        ----------
+        vacuum
+            Counts per pixel where nothing is in the beam; None when not known.
+        nominal
+            Whether that is only what the nominal dose would give: the beam may be weaker by a sixth by now.
+
+        Returns
+        -------
+        numpy.ndarray
+            (n, `NUMBERS`): every logarithm twice, as ``asinh(20 x)`` and ``4 x``; last how vacuum is known.
+        """
+        known = vacuum is not None and vacuum > 0
+        beam = np.log(vacuum) if known and vacuum is not None else 0.0
+        told = np.concatenate([self.ratios, (self.levels - beam) * known], axis=1)
+        plain = np.clip(_PLAIN * told, -_MOST_PLAIN, _MOST_PLAIN)
+        how = np.full((len(told), 1), known * (NOMINAL if nominal else KNOWN))
+        return np.concatenate([np.arcsinh(_STEEP * told), plain, how], axis=1).astype(np.float32)
 
 
-def hole_crops(pixels: NDArray[np.float32], places: Points, radius_px: float, vacuum: float | None = None) -> HoleCrops:
-    """Cut out holes.
+def hole_levels(pixels: NDArray[np.float32], places: Points, radius_px: float) -> HoleLevels:
+    """Look at holes: each over the rings around it, over its film, over what is near it and in view.
 
     Parameters
     ----------
@@ -50,25 +79,23 @@ def hole_crops(pixels: NDArray[np.float32], places: Points, radius_px: float, va
         (n, 2) (row, col) px.
     radius_px
         Of the holes.
-    vacuum
-        Counts per pixel where nothing is in the beam; None when not known.
     """
     step = max(1, int(radius_px / RADIUS_PX / _SAMPLED))
-    small = binned(pixels, step)
+    small, own = binned(pixels, step), radius_px / step
     here = (places - (step - 1) / 2) / step
-    cut = _cut(small, here, radius_px / step, CROP_PX, RADIUS_PX)
-    hole, film, uneven = _levels(cut)
-    brightest = _brightest(small, radius_px / step)
-    floor = _LEAST_PART * np.maximum(brightest, 1e-6)
-    ratio = np.log(np.maximum(cut, floor) / np.maximum(hole, floor)[:, None, None])
-    pictures = np.stack([np.clip(_FINE * ratio, -_MOST, _MOST), np.clip(_COARSE * ratio, -_MOST, _MOST)], axis=1)
-    known = vacuum is not None and vacuum > 0
-    levels = np.log(np.maximum(np.stack([hole, film, np.full(len(hole), brightest)]), floor))
-    over_vacuum = levels - np.log(vacuum) if known and vacuum is not None else np.zeros_like(levels)
-    numbers = np.stack(
-        [levels[0] - levels[1], levels[0] - levels[2], uneven, np.full(len(hole), float(known)), *over_vacuum], axis=1
-    )
-    return HoleCrops(pictures.astype(np.float32), np.clip(numbers, -4, 4).astype(np.float32))
+    smooth = cv2.GaussianBlur(small, (0, 0), max(_SMOOTH_RADII * own, 0.5))
+    calm = cv2.GaussianBlur(small, (0, 0), _SMOOTH_PX * own / RADIUS_PX)
+    view = np.quantile(smooth, _VIEW)
+    floor = _LEAST_PART * max(float(view[_BRIGHTEST]), 1e-6)
+    view = np.log(np.maximum(view, floor))
+    near = _cut(smooth, here, own, _NEAR_PX, _NEAR_RADIUS_PX)
+    near = np.log(np.maximum(np.quantile(near, _NEAR, axis=(1, 2)), floor))
+    sharp = np.log(np.maximum(_cut(small, here, own, CROP_PX, RADIUS_PX), floor))
+    hole, film = np.median(sharp[:, _DISC], axis=1), np.median(sharp[:, _FILM], axis=1)
+    over = _rings(np.log(np.maximum(_cut(calm, here, own, CROP_PX, RADIUS_PX), floor)), hole)
+    over += [hole - film, *_within(sharp, hole), *(hole - level for level in (*near, *view))]
+    levels = np.stack([hole, film, np.full_like(hole, view[_BRIGHTEST])], axis=1)
+    return HoleLevels(np.stack(over, axis=1).astype(np.float32), levels.astype(np.float32))
 
 
 def standard_crops(
@@ -100,17 +127,20 @@ def _cut(pixels: NDArray[np.float32], places: Points, own: float, side: int, rad
 
 _AT = (np.arange(CROP_PX) - (CROP_PX - 1) / 2) / RADIUS_PX
 _AWAY = np.hypot(_AT[:, None], _AT[None, :])
-_DISC, _FILM = _AWAY < 0.75, (_AWAY > 1.15) & (_AWAY < 1.5)
+_DISC, _FILM, _FAR = _AWAY < 0.75, (_AWAY > 1.15) & (_AWAY < 1.5), (_AWAY > 1.5) & (_AWAY < 2.0)
+_RING = [np.digitize(_AWAY, _RINGS) == number for number in range(1, len(_RINGS))]
 
 
-def _levels(cut: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Give levels of holes and of the film around, and how uneven the holes are over their level."""
-    inside, around = cut[:, _DISC].astype(np.float64), cut[:, _FILM].astype(np.float64)
-    hole, film = np.median(inside, axis=1), np.median(around, axis=1)
-    low, high = np.quantile(inside, [0.1, 0.9], axis=1)
-    return hole, film, (high - low) / np.maximum(np.abs(hole), 1e-6)
+def _rings(calm: NDArray[np.float32], hole: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+    """Give mean, spread, least and most of each ring; and how the hole's level changes from its middle outwards."""
+    told = []
+    for where in _RING:
+        ring = calm[:, where] - hole[:, None]
+        told += [ring.mean(axis=1), ring.std(axis=1), ring.min(axis=1), ring.max(axis=1)]
+    return [*told, told[0] - told[4], told[4] - told[8]]
 
 
-def _brightest(pixels: NDArray[np.float32], own: float) -> float:
-    """Give the level that hardly anything of the view is brighter than, noise smoothed away."""
-    return float(np.quantile(cv2.GaussianBlur(pixels, (0, 0), max(0.4 * own, 0.5)), _BRIGHTEST))
+def _within(sharp: NDArray[np.float32], hole: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+    """Give the hole over the film farther away, and how uneven it is: between tenths, and from pixel to pixel."""
+    low, high = np.quantile(sharp[:, _DISC], [0.1, 0.9], axis=1)
+    return [hole - np.median(sharp[:, _FAR], axis=1), high - low, sharp[:, _DISC].std(axis=1)]

@@ -34,7 +34,7 @@ from .working_size import finite
 if TYPE_CHECKING:
     from .hole_marks import Marks
     from .hole_network import HoleMaps
-    from .score_networks import ScoreNetwork
+    from .score_networks import OwnScorer
 
 WEIGHTS = "hole-maps"
 _LEAST_PX = 48
@@ -72,7 +72,7 @@ class NetworkHoles:
         self,
         options: NetworkOptions,
         network: "HoleMaps | None",
-        scorer: "ScoreNetwork | None" = None,
+        scorer: "OwnScorer | None" = None,
         note: str = "",
     ) -> None:
         self._options = options
@@ -103,7 +103,7 @@ class NetworkHoles:
         holes, lattice = found
         if self._scorer is not None:
             with stage("scores"):
-                holes = scored(self._scorer, pixels, holes, options.vacuum_counts)
+                holes = scored(self._scorer, pixels, holes, options.vacuum_counts, image.nominal_counts)
         kept = tuple(hole for hole in holes if hole.score >= options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
@@ -140,28 +140,43 @@ def network_holes(options: Mapping[str, Any]) -> HoleFinder:
     return NetworkHoles(wanted, network, _scorer(wanted))
 
 
-def _scorer(wanted: NetworkOptions) -> "ScoreNetwork | None":
-    from .score_networks import OWN, scorer_of
+def _scorer(wanted: NetworkOptions) -> "OwnScorer | None":
+    from .score_networks import OWN, OwnScorer
 
     path = wanted.score_weights or network_weights.shipped(OWN)
     if not wanted.scores or (wanted.score_weights is None and not path.exists()):
         return None
-    scorer = scorer_of(OWN)
+    scorer = OwnScorer()
     network_weights.load(scorer, path, scorer.architecture)
     return scorer
 
 
 def scored(
-    scorer: "ScoreNetwork", pixels: NDArray[np.float32], holes: list[FoundHole], vacuum: float | None
+    scorer: "OwnScorer",
+    pixels: NDArray[np.float32],
+    holes: list[FoundHole],
+    vacuum: float | None,
+    nominal: float | None = None,
 ) -> list[FoundHole]:
-    """Say of each hole, as feature ``fit``, how likely it is fit to be exposed; sites without a hole get none."""
+    """Say of each hole, as feature ``fit``, how likely it is fit to be exposed; sites without a hole get none.
+
+    Parameters
+    ----------
+    vacuum, nominal
+        Counts per pixel where nothing is in the beam: as they are, and as the nominal dose gives them. Where half of
+        the picture is brighter than the latter, its counts are no electrons and say nothing.
+    """
     from .score_networks import chances
 
     own = [n for n, hole in enumerate(holes) if hole.status in (Site.HOLE, Site.PARTIAL)]
     if not own:
         return holes
     places = np.array([(holes[n].row_px, holes[n].col_px) for n in own])
-    fit = chances(scorer, scorer.crops(pixels, places, holes[own[0]].radius_px, vacuum))
+    if vacuum is None and nominal is not None and np.median(pixels) > nominal:
+        nominal = None
+    rough = vacuum is None and nominal is not None
+    crops = scorer.crops(pixels, places, holes[own[0]].radius_px, nominal if rough else vacuum, nominal=rough)
+    fit = chances(scorer, crops)
     said = list(holes)
     for n, value in zip(own, fit, strict=True):
         said[n] = replace(holes[n], features={**holes[n].features, "fit": float(value)})

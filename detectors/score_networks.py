@@ -5,7 +5,6 @@ is the same alone and in any company. Slope and offset that make it a chance com
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +25,6 @@ _TOGETHER = 64
 Parts = list[Tensor]
 """What a network looks at, hole by hole along the first axis of each."""
 
-_NUMBERS = 7
-
 
 class ScoreNetwork(Protocol):
     """What scores holes: crops of its own kind in, logits out."""
@@ -45,50 +42,43 @@ class ScoreNetwork(Protocol):
 
 
 class OwnScorer(nn.Module):
-    """A small network on crop and levels; see `hole_crops.HoleCrops`."""
+    """A small network on rings and levels; see `hole_crops.HoleLevels`."""
 
-    architecture = "hole-score-1"
+    architecture = "hole-score-2"
 
     def __init__(self) -> None:
         super().__init__()
-        channels = (2, 16, 24, 32, 48)
-        self.convs = nn.ModuleList(nn.Conv2d(given, own, 3, padding=1, bias=False) for given, own in pairwise(channels))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(own) for own in channels[1:])
-        # What the middle shows and what the neighbourhood shows are kept apart.
-        self.first = nn.Linear(2 * channels[-1] + _NUMBERS, 48)
-        self.second = nn.Linear(48, 32)
-        self.last = nn.Linear(32, 1)
+        self.scale = nn.BatchNorm1d(hole_crops.NUMBERS)
+        self.first = nn.Linear(hole_crops.NUMBERS, 96)
+        self.second = nn.Linear(96, 48)
+        self.last = nn.Linear(48, 1)
         self.calibration: Tensor
-        # One row where vacuum is not known, one where it is.
-        self.register_buffer("calibration", torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+        # A row where vacuum is not known, one where it is from the nominal dose, one where it is as it is.
+        self.register_buffer("calibration", torch.tensor([[1.0, 0.0]] * 3))
 
-    def forward(self, pictures: Tensor, numbers: Tensor) -> Tensor:
+    def forward(self, numbers: Tensor) -> Tensor:
         """Answer (n,) logits, not calibrated."""
-        seen = torch.cat((_over_turns(self, self._seen, pictures), numbers), dim=1)
-        seen = functional.relu(self.second(functional.relu(self.first(seen))))
-        logits: Tensor = self.last(seen).flatten()
+        seen = functional.relu(self.first(self.scale(numbers)))
+        logits: Tensor = self.last(functional.relu(self.second(seen))).flatten()
         return logits
 
-    def _seen(self, pictures: Tensor) -> Tensor:
-        seen = pictures
-        for number, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            seen = functional.relu(norm(conv(seen)))
-            if number < len(self.convs) - 1:
-                seen = functional.avg_pool2d(seen, 2)
-        side = seen.shape[2]
-        middle = seen[:, :, side // 3 : side - side // 3, side // 3 : side - side // 3]
-        return torch.cat((middle.mean(dim=(2, 3)), seen.mean(dim=(2, 3))), dim=1)
-
-    def crops(self, pixels: NDArray[np.float32], places: Points, radius_px: float, vacuum: float | None) -> Parts:
-        """Cut out pictures and numbers."""
-        found = hole_crops.hole_crops(pixels, places, radius_px, vacuum)
-        return [torch.from_numpy(found.pictures), torch.from_numpy(found.numbers)]
+    def crops(
+        self,
+        pixels: NDArray[np.float32],
+        places: Points,
+        radius_px: float,
+        vacuum: float | None,
+        *,
+        nominal: bool = False,
+    ) -> Parts:
+        """Look at rings and levels; `nominal` says that vacuum is what the nominal dose gives."""
+        seen = hole_crops.hole_levels(pixels, places, radius_px)
+        return [torch.from_numpy(seen.numbers(vacuum, nominal=nominal))]
 
     def logits(self, parts: Parts) -> Tensor:
-        """Answer (n,) logits, calibrated by whether vacuum is known."""
-        pictures, numbers = parts
-        own = self.calibration[(numbers[:, 3] > 0.5).long()]
-        logits: Tensor = own[:, 0] * self(pictures, numbers) + own[:, 1]
+        """Answer (n,) logits, calibrated by how vacuum is known."""
+        own = self.calibration[(2 * parts[0][:, -1]).round().long()]
+        logits: Tensor = own[:, 0] * self(parts[0]) + own[:, 1]
         return logits
 
 

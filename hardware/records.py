@@ -112,7 +112,8 @@ class Image:
     """Pixels with what is needed to say where they are; what detectors and fitters look at.
 
     ``pixel_size_a`` and ``image_to_stage`` are None for a user's own file that does not say. ``sightings`` is what a
-    pixel-free microscope tells in place of a picture, empty for every real one.
+    pixel-free microscope tells in place of a picture, empty for every real one. ``nominal_counts`` are the counts per
+    pixel that the nominal dose makes with nothing in the beam; None where nobody knows.
     """
 
     pixels: Pixels
@@ -120,6 +121,7 @@ class Image:
     image_to_stage: Affine | None = None
     name: str = ""
     sightings: Mapping[str, Any] = field(default_factory=dict)
+    nominal_counts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -158,6 +158,7 @@ def find_holes(night: Night) -> Move:
     choice, latency_s = night.plan.holes.finder, night.plan.analysis.find_holes_s
     name = f"g{grid.slot:02}-s{square.number:03}"
     look = worker.Look(None, None, None, name) if square.image_id is None else _square_look(night, grid, square)
+    look = replace(look, nominal_counts=_vacuum_counts(night))
 
     def act(_: Mapping[str, Any]) -> HoleDetections:
         options = {**hole_sizes(night, choice.use, grid), **choice.options()}

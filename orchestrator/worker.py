@@ -25,21 +25,25 @@ from . import plugins
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """An image to look at: where its pixels are (None in a replay without any) and what is known of it."""
+    """An image to look at: where its pixels are (None in a replay without any) and what is known of it.
+
+    ``nominal_counts`` are the counts per pixel that its preset's dose makes with nothing in the beam.
+    """
 
     path: Path | None
     pixel_size_a: float | None
     image_to_stage: Affine | None
     name: str
+    nominal_counts: float | None = None
 
     def image(self) -> Image:
         """Read the pixels."""
         if self.path is None:
             return Image(np.zeros((1, 1), np.float32), self.pixel_size_a, self.image_to_stage, self.name)
         pixels, pixel_size_a = read_image(self.path)
-        return Image(
-            pixels, self.pixel_size_a or pixel_size_a, self.image_to_stage, self.name, self._sightings(self.path)
-        )
+        pixel_size_a = self.pixel_size_a or pixel_size_a
+        seen = self._sightings(self.path)
+        return Image(pixels, pixel_size_a, self.image_to_stage, self.name, seen, self.nominal_counts)
 
     def thumbnail(self) -> Image:
         """Give what a pixel-free microscope saw of an exposure; of its pixels, a size that says nothing."""

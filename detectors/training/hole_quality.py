@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...protocols.errors import BadInput
+from ..hole_crops import hole_levels
 from ..score_networks import AveragePoolScorer, OwnScorer, PaddedScorer, scorer_of
 from .calibration import calibration_error, platt, sorting
 from .labelled import HoleMark, LabelledImage
@@ -27,14 +28,22 @@ THINNEST_NM, THICKEST_NM = 10.0, 100.0
 _OF_EACH = 24
 _LEAST_RADIUS_PX = 4.0
 _JITTER, _JITTER_SIZE = 0.12, 0.08
-_SOFTENED = 0.02
+_SWAPPED = 0.1
+
+_WAYS = ("", ", nominal dose known", ", vacuum known")
+_DRIFTED = (-0.03, 0.15)
+"""By how much the nominal dose is too high, as a logarithm: beams lose some per cent an hour until they are flashed."""
 
 Scorer = OwnScorer | AveragePoolScorer | PaddedScorer
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """Holes with what is known of them; `sets` are parts without and with vacuum, one where it is not looked at."""
+    """Holes with what is known of them.
+
+    ``sets`` are what the network looks at, one for each way in which vacuum is known: not at all, from a nominal dose,
+    as it is; a single one where it is not looked at.
+    """
 
     sets: tuple[list[Tensor], ...]
     fit: Tensor
@@ -77,16 +86,15 @@ class HoleScoreTask:
         return scorer_of(self._name)
 
     def draw(self, rng: np.random.Generator, size: int) -> Batch:
-        """Draw holes, half of the time with vacuum known, turned and mirrored, with a little noise."""
+        """Draw holes, vacuum known in one way or not; pictures of them turned and mirrored, with a little noise."""
         pool = self._learnt
         assert pool is not None
         chosen = torch.from_numpy(rng.integers(len(pool.fit), size=size))
-        known = torch.from_numpy(rng.random(size) < 0.5)
-        without, with_it = pool.sets[0], pool.sets[-1]
-        parts = []
-        for a, b in zip(without, with_it, strict=True):
-            pick = known.reshape(-1, *(1 for _ in a.shape[1:]))
-            parts.append(torch.where(pick, b[chosen], a[chosen]).float())
+        ways = torch.from_numpy(rng.integers(len(pool.sets), size=size))
+        each = torch.arange(size)
+        parts = [torch.stack([p[chosen] for p in same])[ways, each].float() for same in zip(*pool.sets, strict=True)]
+        if parts[0].ndim == 2:
+            return _swapped(parts[0], rng), pool.fit[chosen]
         parts[0] = parts[0].rot90(int(rng.integers(4)), (2, 3))
         if rng.random() < 0.5:
             parts[0] = parts[0].flip(3)
@@ -95,14 +103,13 @@ class HoleScoreTask:
         return (*parts, pool.fit[chosen])
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Cross-entropy, targets a little softened."""
-        target = batch[-1] * (1 - 2 * _SOFTENED) + _SOFTENED
-        return functional.binary_cross_entropy_with_logits(network(*batch[:-1]), target)
+        """Cross-entropy."""
+        return functional.binary_cross_entropy_with_logits(network(*batch[:-1]), batch[-1])
 
     def settle(self, network: nn.Module) -> None:
-        """Calibrate by one half of the specimens held out, apart for unknown and known vacuum."""
+        """Calibrate by the specimens held out, apart for each way in which vacuum is known."""
         assert isinstance(network, Scorer)
-        for number, logits, truth in self._judgements(network, half=0):
+        for number, (logits, truth, _) in enumerate(self._judgements(network)):
             slope = torch.tensor(platt(logits, truth))
             if network.calibration.ndim > 1:
                 network.calibration[number] = slope
@@ -110,33 +117,33 @@ class HoleScoreTask:
                 network.calibration.copy_(slope)
 
     def metrics(self, network: nn.Module) -> Mapping[str, float]:
-        """Sorting (AUC) and calibration error on the other half of the specimens held out."""
+        """Sorting (AUC) on the specimens held out; calibration error of each half of them, calibrated by the other."""
         assert isinstance(network, Scorer)
         found: dict[str, float] = {}
-        for number, logits, truth in self._judgements(network, half=1):
-            own = network.calibration[number] if network.calibration.ndim > 1 else network.calibration
-            score = 1 / (1 + np.exp(-np.clip(float(own[0]) * logits + float(own[1]), -50, 50)))
-            of = ("", ", vacuum known")[number]
-            found[f"AUC{of}"] = sorting(score, truth)
+        for (logits, truth, half), of in zip(self._judgements(network), _WAYS, strict=False):
+            score = np.zeros_like(logits)
+            for own in (half, ~half):
+                slope, offset = platt(logits[~own], truth[~own]) if (~own).any() else platt(logits, truth)
+                score[own] = 1 / (1 + np.exp(-np.clip(slope * logits[own] + offset, -50, 50)))
+            found[f"AUC{of}"] = sorting(logits, truth)
             found[f"calibration error{of}"] = calibration_error(score, truth)
         return found
 
-    def _judgements(self, network: Scorer, half: int) -> list[tuple[int, NDArray[np.float64], NDArray[np.bool_]]]:
-        """Give logits and truth of the holes of one half of the specimens, for each set of parts."""
+    def _judgements(self, network: Scorer) -> list[tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]]:
+        """Give logits, truth, and to which half of the specimens they belong, of the holes of each set of parts."""
         pool = self._judged
         assert pool is not None
-        groups = np.unique(pool.groups)
-        own = np.isin(pool.groups, groups[half::2] if len(groups) > 1 else groups)
-        if not 0 < float(pool.fit.numpy()[own].mean()) < 1:
-            own[:] = True
-        chosen, device = torch.from_numpy(np.flatnonzero(own)), next(network.parameters()).device
+        truth = pool.fit.numpy() > 0.5
+        half = np.isin(pool.groups, np.unique(pool.groups)[::2])
+        if len({*truth[half].tolist()}) < 2 or len({*truth[~half].tolist()}) < 2:
+            half = np.ones_like(truth)
+        device = next(network.parameters()).device
         found = []
-        for number, parts in enumerate(pool.sets):
+        for parts in pool.sets:
             with torch.inference_mode():
-                logits = [
-                    network(*(part[some].float().to(device) for part in parts)) for some in torch.split(chosen, 128)
-                ]
-            found.append((number, torch.cat(logits).cpu().numpy().astype(np.float64), pool.fit.numpy()[own] > 0.5))
+                pieces = zip(*(torch.split(part, 128) for part in parts), strict=True)
+                logits = torch.cat([network(*(part.float().to(device) for part in piece)) for piece in pieces])
+            found.append((logits.cpu().numpy().astype(np.float64), truth, half))
         return found
 
 
@@ -147,7 +154,7 @@ def of_name(name: str) -> Callable[[Sequence[LabelledImage], Sequence[LabelledIm
 
 def _pool(network: Scorer, images: Sequence[LabelledImage], rng: np.random.Generator) -> _Pool | None:
     """Cut out at most so many holes of each image, places and sizes a little off, as a finder's are."""
-    sets: list[list[list[Tensor]]] = [[], []] if isinstance(network, OwnScorer) else [[]]
+    sets: list[list[list[Tensor]]] = [[] for _ in _WAYS] if isinstance(network, OwnScorer) else [[]]
     fit: list[float] = []
     groups: list[int] = []
     numbers = {group: number for number, group in enumerate(sorted({image.group for image in images}))}
@@ -160,11 +167,26 @@ def _pool(network: Scorer, images: Sequence[LabelledImage], rng: np.random.Gener
         places = np.array([(hole.row_px, hole.col_px) for hole in chosen])
         places += rng.normal(0, _JITTER * radius, places.shape)
         pixels = image.pixels()
-        for kept, vacuum in zip(sets, (None, image.vacuum), strict=False):
-            kept.append([part.half() for part in network.crops(pixels, places, radius, vacuum)])
+        if isinstance(network, OwnScorer):
+            told = None if image.vacuum is None else image.vacuum * float(np.exp(rng.uniform(*_DRIFTED)))
+            levels = hole_levels(pixels, places, radius)
+            ways = (levels.numbers(), levels.numbers(told, nominal=True), levels.numbers(image.vacuum))
+            seen = [[torch.from_numpy(numbers)] for numbers in ways]
+        else:
+            seen = [network.crops(pixels, places, radius, None)]
+        for kept, parts in zip(sets, seen, strict=True):
+            kept.append([part.half() for part in parts])
         fit += [float(bool(fitness(hole))) for hole in chosen]
         groups += [numbers[image.group]] * len(chosen)
     if not fit:
         return None
     joined = tuple([torch.cat(parts) for parts in zip(*kept, strict=True)] for kept in sets)
     return _Pool(joined, torch.tensor(fit), np.array(groups))
+
+
+def _swapped(numbers: Tensor, rng: np.random.Generator) -> Tensor:
+    """Take some numbers of each hole from another, so that no single one is relied on; the last says what is known."""
+    other = numbers[torch.from_numpy(rng.permutation(len(numbers)))]
+    taken = torch.from_numpy(rng.random(numbers.shape) < _SWAPPED)
+    taken[:, -1] = False
+    return torch.where(taken, other, numbers)

@@ -32,6 +32,9 @@ class Kind:
         Makes the task from the images to learn from and those to be judged by.
     steps, batch, learning_rate
         Unless a person says otherwise.
+    instruments
+        Profiles of the simulated instruments it learns from, and how far their cameras are scaled; then every image of
+        a level shows a grid of its own. Empty is the usual instrument, several images of each grid.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Kind:
     steps: int
     batch: int
     learning_rate: float = 2e-3
+    instruments: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass

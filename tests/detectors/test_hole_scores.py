@@ -7,7 +7,17 @@ torch = pytest.importorskip("torch", reason="networks are an optional extra")
 pytest.importorskip("safetensors", reason="networks are an optional extra")
 
 from epicycle.detectors import network_weights  # noqa: E402
-from epicycle.detectors.score_networks import AVERAGE_POOL, OWN, PADDED, chances, scorer_of  # noqa: E402
+from epicycle.detectors.hole_crops import KNOWN, NOMINAL, UNKNOWN, hole_levels  # noqa: E402
+from epicycle.detectors.network_holes import scored  # noqa: E402
+from epicycle.detectors.records import FoundHole, Site  # noqa: E402
+from epicycle.detectors.score_networks import (  # noqa: E402
+    AVERAGE_POOL,
+    OWN,
+    PADDED,
+    OwnScorer,
+    chances,
+    scorer_of,
+)
 from epicycle.detectors.training.hole_quality import HoleScoreTask, fitness  # noqa: E402
 from epicycle.detectors.training.labelled import HoleMark, LabelledImage  # noqa: E402
 from epicycle.detectors.training.loop import Plan, fresh, train  # noqa: E402
@@ -30,6 +40,13 @@ def network(request):
 
 
 @pytest.fixture
+def own():
+    made = OwnScorer().eval()
+    network_weights.load(made, network_weights.shipped(OWN), made.architecture)
+    return made
+
+
+@pytest.fixture
 def picture(draw_holes):
     drawn = draw_holes(np.random.default_rng(5), shape=(361, 361), radius=RADIUS)
     near = ((drawn.whole > 50) & (drawn.whole < 310)).all(axis=1)
@@ -42,24 +59,24 @@ def picture(draw_holes):
     return pixels, places
 
 
-def scored(network, pixels, places, vacuum=None):
+def score(network, pixels, places, vacuum=None):
     return chances(network, network.crops(np.ascontiguousarray(pixels, np.float32), places, RADIUS, vacuum))
 
 
 def test_a_score_is_the_same_alone_and_in_company(network, picture):
     pixels, places = picture
-    together = scored(network, pixels, places, VACUUM)
-    alone = [float(scored(network, pixels, places[[n]], VACUUM)[0]) for n in range(len(places))]
+    together = score(network, pixels, places, VACUUM)
+    alone = [float(score(network, pixels, places[[n]], VACUUM)[0]) for n in range(len(places))]
     assert np.ptp(together) > 1e-3
     assert np.abs(together - alone).max() <= 1e-6
 
 
 def test_quarter_turns_change_nothing(network, picture):
     pixels, places = picture
-    straight = scored(network, pixels, places)
+    straight = score(network, pixels, places)
     last = pixels.shape[0] - 1
     turned_places = np.stack([last - places[:, 1], places[:, 0]], axis=1)
-    turned = scored(network, np.rot90(pixels), turned_places)
+    turned = score(network, np.rot90(pixels), turned_places)
     assert np.abs(straight - turned).max() <= 0.02
 
 
@@ -67,8 +84,34 @@ def test_quarter_turns_change_nothing(network, picture):
 def test_another_gain_changes_nothing(network, picture, gain):
     pixels, places = picture
     for vacuum in (None, VACUUM):
-        other = scored(network, gain * pixels, places, vacuum and gain * vacuum)
-        assert np.abs(scored(network, pixels, places, vacuum) - other).max() <= 0.02
+        other = score(network, gain * pixels, places, vacuum and gain * vacuum)
+        assert np.abs(score(network, pixels, places, vacuum) - other).max() <= 0.02
+
+
+def test_vacuum_tells_and_the_nominal_dose_is_believed_less(own, picture):
+    pixels, places = picture
+    levels = hole_levels(np.asarray(pixels, np.float32), places, RADIUS)
+    unknown, nominal, known = (
+        levels.numbers(), levels.numbers(VACUUM, nominal=True), levels.numbers(VACUUM)
+    )  # fmt: skip
+    assert {float(told[0, -1]) for told in (unknown, nominal, known)} == {UNKNOWN, NOMINAL, KNOWN}
+    assert np.array_equal(nominal[:, :-1], known[:, :-1])
+    said = [chances(own, [torch.from_numpy(told)]) for told in (unknown, nominal, known)]
+    assert np.abs(said[0] - said[2]).max() > 0.02
+    assert np.abs(said[1] - said[2]).max() > 1e-3
+
+
+def test_a_finder_takes_vacuum_from_its_option_then_from_the_dose(own, picture):
+    pixels, places = picture
+    holes = [FoundHole(float(row), float(col), RADIUS, 0.9, Site.HOLE, 1.0) for row, col in places]
+
+    def fits(vacuum, nominal):
+        return np.array([hole.features["fit"] for hole in scored(own, pixels, holes, vacuum, nominal)])
+
+    assert np.array_equal(fits(VACUUM, 2 * VACUUM), fits(VACUUM, None))
+    assert np.abs(fits(None, VACUUM) - fits(None, None)).max() > 1e-3
+    # Half of the picture is brighter than that: these counts are no electrons.
+    assert np.array_equal(fits(None, 0.5 * float(np.median(pixels))), fits(None, None))
 
 
 def test_labels_say_what_is_fit():
