@@ -83,8 +83,8 @@ def hole_levels(pixels: NDArray[np.float32], places: Points, radius_px: float) -
     step = max(1, int(radius_px / RADIUS_PX / _SAMPLED))
     small, own = binned(pixels, step), radius_px / step
     here = (places - (step - 1) / 2) / step
-    smooth = cv2.GaussianBlur(small, (0, 0), max(_SMOOTH_RADII * own, 0.5))
-    calm = cv2.GaussianBlur(small, (0, 0), _SMOOTH_PX * own / RADIUS_PX)
+    smooth = np.asarray(cv2.GaussianBlur(small, (0, 0), max(_SMOOTH_RADII * own, 0.5)), np.float32)
+    calm = np.asarray(cv2.GaussianBlur(small, (0, 0), _SMOOTH_PX * own / RADIUS_PX), np.float32)
     view = np.quantile(smooth, _VIEW)
     floor = _LEAST_PART * max(float(view[_BRIGHTEST]), 1e-6)
     view = np.log(np.maximum(view, floor))
