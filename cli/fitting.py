@@ -43,7 +43,7 @@ CELL_CASES, MOST_CELLS = 12, 10
 PLACE = "#"
 """Before the number of a place that is one of several of a picture, tried one after the other."""
 
-PARTICULAR_CASES = 24
+PARTICULAR_CASES = 12
 """Fewest cases of a class that has a more general one to stand for it."""
 
 OF_WHOLE_GRIDS = "opening"
@@ -59,6 +59,9 @@ SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 """Shares so near to none or all say nothing of what goes together; the most that is believed; points of an integral."""
 
 DIGITS = 5
+
+BALANCED = 20
+"""Rounds in which shares are brought to what was seen."""
 
 ABOUT: Mapping[str, str] = {
     "opening": "Squares found on an atlas, by class, evenness and kind of grid; covariate: light against the median.",
@@ -229,15 +232,33 @@ def _group(name: str, picture: str) -> str:
 def _cells(of: str, cases: Sequence[Case]) -> list[Cell]:
     """Cut one class into cells of about equal numbers of cases along the covariate."""
     found = []
-    for below, mine in _cut(cases):
+    parts = _cut(cases)
+    at = np.array([np.median([case[2] for case in mine]) for _, mine in parts])
+    for (below, mine), middle, share in zip(parts, at, _shares([mine for _, mine in parts], at), strict=True):
         answers = np.array([case[3] for case in mine if case[3] is not None], np.float64)
         rows = answers[np.argsort(answers[:, 0], kind="stable")] if len(answers) else answers.reshape(0, 1)
         if len(rows) > MOST_ROWS:
             rows = rows[((np.arange(MOST_ROWS) + 0.5) * len(rows) / MOST_ROWS).astype(int)]
         short = tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in rows.tolist())
-        middle, share = float(f"{np.median([case[2] for case in mine]):.{DIGITS}g}"), round(len(answers) / len(mine), 4)
-        found.append(Cell(of=of, at=middle, below=below, cases=len(mine), answered=share, rows=short))
+        cell = Cell(of=of, at=float(f"{middle:.{DIGITS}g}"), below=below, cases=len(mine), answered=share, rows=short)
+        found.append(cell)
     return found
+
+
+def _shares(parts: Sequence[Sequence[Case]], at: Floats) -> list[float]:
+    """Give shares at the middles of cells such that, interpolated between them, each cell has the share that was seen.
+
+    Interpolating the shares seen would give too little below a maximum, and too much above a minimum.
+    """
+    seen = np.array([np.mean([case[3] is not None for case in mine]) for mine in parts])
+    shares = seen.copy()
+    if len(parts) > 1 and (np.diff(at) > 0).all():
+        for _ in range(BALANCED):
+            told = [np.interp([case[2] for case in mine], at, shares).mean() for mine in parts]
+            shares = np.clip(shares + seen - told, 0.0, 1.0)
+    # A cell in which nothing was seen has no answers to draw.
+    shares = np.where(seen == 0, 0.0, shares)
+    return [round(float(share), 4) for share in shares]
 
 
 def _cut(cases: Sequence[Case]) -> list[tuple[float | None, list[Case]]]:

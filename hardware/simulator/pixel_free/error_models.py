@@ -58,7 +58,9 @@ class Cell(Frozen):
     at: float = Field(default=0.0, description="Median of the covariate; between two cells the share is interpolated.")
     below: float | None = Field(description="Upper end of the covariate's interval; null for the last of a class.")
     cases: int = Field(ge=1, description="Things of this kind that were looked at.")
-    answered: float = Field(ge=0, le=1, description="Share of them that was answered at all.")
+    answered: float = Field(
+        ge=0, le=1, description="Share of them that was answered at all, at the median; interpolated between cells."
+    )
     rows: tuple[tuple[float, ...], ...] = Field(description="Answers, one number for each column.")
 
 
