@@ -5,7 +5,7 @@ errors, is looked at first, and it must look like holes: round, with an edge, be
 holes are darker than their film, the film between them is bright, recurs as they do, and has no round edge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from .discs import Discs, looks, radii
 from .evidence import Evidence, evidence, merit
 from .film import View
 from .hole_shape import Shape, usual_shape
-from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps, sites_within
+from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps, reduced, sites_within
 from .placing import edged, placed, reach_of, snapped
 from .scene import Points, Scene, scene_for
 
@@ -30,6 +30,8 @@ _FEW_SITES = 9
 _SNAPPED_RADIUS = 6.0
 _JUDGED = 0.4
 _POOR = 0.7
+_HALVES = ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
+_AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 6
 ALL_AROUND = 0.85
 """Part of the circumference along which the usual hole has an edge, where it is no film between holes."""
 
@@ -62,7 +64,8 @@ class Checked:
     """A proposal whose sites were looked at.
 
     ``proposal`` is the refined one; ``quality`` ranks, ``confidence`` decides; ``support`` is the usual part of a
-    circumference with an edge.
+    circumference with an edge. ``halves`` is how likely a site looks more like a hole than a place half a step from it
+    does, along either step and along both; 1 where it is not known.
     """
 
     proposal: Proposal
@@ -73,6 +76,7 @@ class Checked:
     confidence: float
     quality: float
     support: float
+    halves: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 def either(view: View, expected: Expected) -> tuple[View, Checked | None]:
@@ -110,7 +114,36 @@ def search(view: View, expected: Expected) -> Checked | None:
         if result is not None:
             tried.append(proposal)
             best = result if best is None or result.quality > best.quality else best
-    return best
+    return None if best is None else _finer(view, best, expected)
+
+
+def _finer(view: View, best: Checked, expected: Expected) -> Checked:
+    """Where what lies half a step between sites looks as they do, every second hole was taken: try to take all."""
+    basis = _halved(best.proposal.basis, [share < _AS_GOOD for share in best.halves])
+    if (
+        basis is None
+        or best.confidence < 0.5
+        or (expected.pitch is not None and pitch_of(basis) < 0.75 * expected.pitch)
+    ):
+        return best
+    more = np.sqrt(abs(np.linalg.det(best.proposal.basis) / np.linalg.det(basis)))
+    proposal = replace(best.proposal, basis=basis, significance=best.proposal.significance * float(more))
+    finer = checked(view, proposal, expected)
+    # Holes that were left out once are the fainter ones.
+    return best if finer is None or finer.confidence < _AS_SURE * best.confidence else finer
+
+
+def _halved(basis: Points, holes: list[bool]) -> Points | None:
+    """Give the basis of a lattice with holes half a step on, along the first, the second, or both steps."""
+    a, b = basis
+    first, second, both = holes
+    if first + second + both >= 2:
+        return basis / 2
+    if both:
+        return reduced(np.array([(a + b) / 2, (a - b) / 2]))
+    if first or second:
+        return reduced(np.array([a / 2, b] if first else [a, b / 2]))
+    return None
 
 
 def proposed(view: View, expected: Expected) -> list[Proposal]:
@@ -185,16 +218,18 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
     scene = scene_for(view, shape.radius)
     places = _thinned(_expected_sites(view, better), _MOST_LOOKED_AT)
     seen = evidence(scene, placed(view, scene, places, shape, pitch_of(better.basis)), shape, pitch_of(better.basis))
-    between = np.concatenate([places + np.array(part) @ better.basis for part in ((0.5, 0), (0, 0.5), (0.5, 0.5))])
-    between = between[_on(view.film, between)]
-    control = None
-    if len(between) >= _LEAST_SITES:
-        between = _thinned(between, _MOST_LOOKED_AT)
-        moved = placed(view, scene, between, shape, pitch_of(better.basis))
+    between = [places + np.array(part) @ better.basis for part in _HALVES]
+    between = [half[_on(view.film, half)] for half in between]
+    control, halves = None, (1.0, 1.0, 1.0)
+    if sum(map(len, between)) >= _LEAST_SITES:
+        which = np.repeat(np.arange(len(_HALVES)), [len(half) for half in between])
+        order = _nearest_middle(np.concatenate(between), _MOST_LOOKED_AT)
+        moved = placed(view, scene, np.concatenate(between)[order], shape, pitch_of(better.basis))
         control = evidence(scene, moved, shape, pitch_of(better.basis))
+        halves = tuple(_share_better(seen, control, which[order] == half) for half in range(len(_HALVES)))
     support = _usual_support(seen)
     sure, quality = _confidence(proposal, shape, seen, control, support)
-    return Checked(better, places, shape, scene, seen, sure, quality, support)
+    return Checked(better, places, shape, scene, seen, sure, quality, support, halves)
 
 
 def _refined(
@@ -227,10 +262,14 @@ def _expected_sites(view: View, proposal: Proposal) -> Points:
 
 def _thinned(places: Points, most: int) -> Points:
     """Answer the `most` sites nearest the middle of all: enough to know the usual hole, and they hang together."""
+    return places[_nearest_middle(places, most)]
+
+
+def _nearest_middle(places: Points, most: int) -> NDArray[np.intp]:
     if len(places) <= most:
-        return places
+        return np.arange(len(places))
     distance = np.hypot(*(places - np.median(places, axis=0)).T)
-    return places[np.sort(np.argsort(distance, kind="stable")[:most])]
+    return np.sort(np.argsort(distance, kind="stable")[:most])
 
 
 def _usual_support(seen: Evidence) -> float:
@@ -268,9 +307,15 @@ def _confidence(
     return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
 
 
-def _share_better(seen: Evidence, control: Evidence) -> float:
-    """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known."""
-    sites, others = merit(seen)[seen.visible > _JUDGED], merit(control)[control.visible > _JUDGED]
+def _share_better(seen: Evidence, control: Evidence, some: NDArray[np.bool_] | None = None) -> float:
+    """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known.
+
+    Of ``some`` of the places between alone it counts as 1 where few are seen.
+    """
+    judged = control.visible > _JUDGED
+    sites, others = merit(seen)[seen.visible > _JUDGED], merit(control)[judged if some is None else judged & some]
+    if some is not None and others.size < _LEAST_HALVES:
+        return 1.0
     if sites.size == 0 or others.size == 0:
         return 0.5
     return float((sites[:, None] > others).mean())
