@@ -32,6 +32,7 @@ _JUDGED = 0.4
 _POOR = 0.7
 _HALVES = ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
 _AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 6
+_AROUND, _FAINT = 0.6, 0.3
 ALL_AROUND = 0.85
 """Part of the circumference along which the usual hole has an edge, where it is no film between holes."""
 
@@ -64,8 +65,8 @@ class Checked:
     """A proposal whose sites were looked at.
 
     ``proposal`` is the refined one; ``quality`` ranks, ``confidence`` decides; ``support`` is the usual part of a
-    circumference with an edge. ``halves`` is how likely a site looks more like a hole than a place half a step from it
-    does, along either step and along both; 1 where it is not known.
+    circumference with an edge. ``halves`` tells whether what lies half a step from sites looks like holes too, along
+    either step and along both.
     """
 
     proposal: Proposal
@@ -76,7 +77,7 @@ class Checked:
     confidence: float
     quality: float
     support: float
-    halves: tuple[float, ...] = (1.0, 1.0, 1.0)
+    halves: tuple[bool, ...] = (False, False, False)
 
 
 def either(view: View, expected: Expected) -> tuple[View, Checked | None]:
@@ -119,7 +120,7 @@ def search(view: View, expected: Expected) -> Checked | None:
 
 def _finer(view: View, best: Checked, expected: Expected) -> Checked:
     """Where what lies half a step between sites looks as they do, every second hole was taken: try to take all."""
-    basis = _halved(best.proposal.basis, [share < _AS_GOOD for share in best.halves])
+    basis = _halved(best.proposal.basis, best.halves)
     if (
         basis is None
         or best.confidence < 0.5
@@ -133,7 +134,7 @@ def _finer(view: View, best: Checked, expected: Expected) -> Checked:
     return best if finer is None or finer.confidence < _AS_SURE * best.confidence else finer
 
 
-def _halved(basis: Points, holes: list[bool]) -> Points | None:
+def _halved(basis: Points, holes: tuple[bool, ...]) -> Points | None:
     """Give the basis of a lattice with holes half a step on, along the first, the second, or both steps."""
     a, b = basis
     first, second, both = holes
@@ -220,13 +221,13 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
     seen = evidence(scene, placed(view, scene, places, shape, pitch_of(better.basis)), shape, pitch_of(better.basis))
     between = [places + np.array(part) @ better.basis for part in _HALVES]
     between = [half[_on(view.film, half)] for half in between]
-    control, halves = None, (1.0, 1.0, 1.0)
+    control, halves = None, (False, False, False)
     if sum(map(len, between)) >= _LEAST_SITES:
         which = np.repeat(np.arange(len(_HALVES)), [len(half) for half in between])
         order = _nearest_middle(np.concatenate(between), _MOST_LOOKED_AT)
         moved = placed(view, scene, np.concatenate(between)[order], shape, pitch_of(better.basis))
         control = evidence(scene, moved, shape, pitch_of(better.basis))
-        halves = tuple(_share_better(seen, control, which[order] == half) for half in range(len(_HALVES)))
+        halves = tuple(_like_holes(seen, control, which[order] == half) for half in range(len(_HALVES)))
     support = _usual_support(seen)
     sure, quality = _confidence(proposal, shape, seen, control, support)
     return Checked(better, places, shape, scene, seen, sure, quality, support, halves)
@@ -307,15 +308,22 @@ def _confidence(
     return float(1 / (1 + np.exp(-np.clip(evidence_for, -50, 50)))), quality
 
 
-def _share_better(seen: Evidence, control: Evidence, some: NDArray[np.bool_] | None = None) -> float:
-    """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known.
+def _share_better(seen: Evidence, control: Evidence) -> float:
+    """Chance that a site looks more like a hole than a place between sites does; 0.5 where nothing is known."""
+    return _chance_better(merit(seen)[seen.visible > _JUDGED], merit(control)[control.visible > _JUDGED])
 
-    Of ``some`` of the places between alone it counts as 1 where few are seen.
-    """
-    judged = control.visible > _JUDGED
-    sites, others = merit(seen)[seen.visible > _JUDGED], merit(control)[judged if some is None else judged & some]
-    if some is not None and others.size < _LEAST_HALVES:
-        return 1.0
+
+def _chance_better(sites: NDArray[np.float64], others: NDArray[np.float64]) -> float:
     if sites.size == 0 or others.size == 0:
         return 0.5
     return float((sites[:, None] > others).mean())
+
+
+def _like_holes(seen: Evidence, control: Evidence, some: NDArray[np.bool_]) -> bool:
+    """Tell whether some of the places between look like the sites, or, if fainter, have edges all around as those."""
+    own = some & (control.visible > _JUDGED)
+    if own.sum() < _LEAST_HALVES:
+        return False
+    if _chance_better(merit(seen)[seen.visible > _JUDGED], merit(control)[own]) < _AS_GOOD:
+        return True
+    return bool(np.median(control.support[own]) > _AROUND and np.median(control.contrast[own]) > _FAINT)

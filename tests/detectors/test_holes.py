@@ -227,3 +227,20 @@ def test_holes_of_a_2k_view_take_about_a_second(draw_holes):
     assert time.process_time() - start < 2.0
     assert len(found.holes) > 400
     assert found.holes[0].radius_px == pytest.approx(20, rel=0.06)
+
+
+@pytest.mark.parametrize("faint", ["every second hole", "every second row"])
+def test_holes_that_are_fainter_in_turn_are_not_left_out(faint):
+    """The brighter half forms a lattice of its own, and a surer one."""
+    rng = np.random.default_rng(1)
+    pixels, holes = np.full((420, 420), 100, np.float32), 0
+    for i in range(-1, 16):
+        for j in range(-1, 16):
+            row, col = 20 + 28 * i + 3 * j, 25 + 28 * j - 3 * i
+            weak = (i + j) % 2 if faint == "every second hole" else i % 2
+            cv2.circle(pixels, (col * 16, row * 16), 9 * 16, 114.0 if weak else 130.0, -1, cv2.LINE_AA, 4)
+            holes += min(row, col) >= 9 and max(row, col) < 411
+    pixels = cv2.GaussianBlur(pixels, (0, 0), 1) + rng.normal(0, 6, pixels.shape).astype(np.float32)
+    found = lattice_holes({}).find(Image(pixels)).holes
+    whole = [hole for hole in found if hole.status is Site.HOLE]
+    assert len(whole) > 0.95 * holes
