@@ -221,7 +221,8 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
     seen = evidence(scene, placed(view, scene, places, shape, pitch_of(better.basis)), shape, pitch_of(better.basis))
     between = [places + np.array(part) @ better.basis for part in _HALVES]
     between = [half[_on(view.film, half)] for half in between]
-    control, halves = None, (False, False, False)
+    control: Evidence | None = None
+    halves: tuple[bool, ...] = (False, False, False)
     if sum(map(len, between)) >= _LEAST_SITES:
         which = np.repeat(np.arange(len(_HALVES)), [len(half) for half in between])
         order = _nearest_middle(np.concatenate(between), _MOST_LOOKED_AT)
