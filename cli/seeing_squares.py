@@ -210,7 +210,7 @@ def _sites(
 ) -> HoleDetections:
     """Compare the sites found with those that are there; gives what was found."""
     film = HOLE_TYPES[bench.grid.hole_type]
-    options = {"hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
+    options = {"second_look": False, "hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
     found = worker.find_holes(bench.eyes.holes, options if bench.eyes is PICTURED else {}, look)
     true = conditions.sites_in(bench.instrument, bench.world, view, bench.known)
     middle = view.places_of(middle_of(view))

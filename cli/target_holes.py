@@ -124,7 +124,9 @@ def _of_image(path: Path, pixel_size_a: float | None) -> Holes:
     size_a = pixel_size_a or seen.pixel_size_a
     if size_a is None:
         raise BadInput(f"{path} has no pixel size, so µm are not known; say --pixel-size-a.")
-    found = plugins.load("epicycle.detectors", "lattice-holes")({}).find(Image(seen.pixels, size_a, None, str(path)))
+    found = plugins.load("epicycle.detectors", "lattice-holes")({"second_look": False}).find(
+        Image(seen.pixels, size_a, None, str(path))
+    )
     if not isinstance(found, HoleDetections) or not found.holes:
         raise BadInput(f"No holes were found in {path}: {found.reason}.")
     body = HolesOutput.model_validate(holes_json(found, str(path)))

@@ -43,7 +43,7 @@ class HoleOptions(BaseModel):
         None, gt=0, description="Distance between neighbouring holes' centres. None: found out."
     )
     second_look: bool = Field(
-        False, description="Look again at sites without a hole, for holes under ice so thick that they hardly show."
+        True, description="Look again at sites without a hole, for holes under ice so thick that they hardly show."
     )
     min_score: float = Field(0.0, ge=0, le=1, description="Sites scored lower are left out of the answer.")
 

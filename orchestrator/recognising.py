@@ -21,7 +21,7 @@ from ..targeting.recentre import StageErrors, correction, expected_offset
 from . import remaining, worker
 from .night import Night
 from .shooting import frame_of, look_again, look_at
-from .surveying import hole_sizes
+from .surveying import night_options
 
 GLANCE_S = 0.3
 """How long a look at one hole-level image takes, on a virtual clock; about what one core takes."""
@@ -199,7 +199,7 @@ def _by_holes(
     with night.journal.read() as db:
         known = remaining.whole_holes(db, square.id)[:, :2]
     choice = night.plan.holes.finder
-    options = {**hole_sizes(night, choice.use, grid), **choice.options()}
+    options = {**night_options(night, choice.use, grid), **choice.options()}
     found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=GLANCE_S)
     seen = [(h.row_px, h.col_px) for h in found.holes if h.status.value == "hole"]
     preset = night.preset("hole")

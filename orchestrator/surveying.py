@@ -161,7 +161,7 @@ def find_holes(night: Night) -> Move:
     look = replace(look, nominal_counts=_vacuum_counts(night))
 
     def act(_: Mapping[str, Any]) -> HoleDetections:
-        options = {**hole_sizes(night, choice.use, grid), **choice.options()}
+        options = {**night_options(night, choice.use, grid), **choice.options()}
         return night.analyst.now(worker.find_holes, choice.use, options, look, latency_s=latency_s)
 
     def record(entry: Entry, found: HoleDetections) -> None:
@@ -274,9 +274,14 @@ def _hole_row(
     )
 
 
-def hole_sizes(night: Night, finder: str, grid: models.Grid) -> dict[str, float]:
-    """Give the built-in finder what the cassette says of the film: hole diameter and pitch."""
-    film = HOLE_TYPES.get(grid.hole_type)
-    if finder != "lattice-holes" or film is None or not film.hole_um or not film.pitch_um:
+def night_options(night: Night, finder: str, grid: models.Grid) -> dict[str, Any]:
+    """Give the built-in finder what the cassette says of the film, hole diameter and pitch, and that it looks once.
+
+    What a second look adds lies under ice too thick to be exposed.
+    """
+    if finder != "lattice-holes":
         return {}
-    return {"hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
+    film = HOLE_TYPES.get(grid.hole_type)
+    if film is None or not film.hole_um or not film.pitch_um:
+        return {"second_look": False}
+    return {"second_look": False, "hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
