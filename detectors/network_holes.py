@@ -404,7 +404,10 @@ def _usual_step(view: View, scene: Scene, shape: Shape, places: Points) -> float
     rows, cols = (np.arange(gap, side - gap, gap) for side in view.pixels.shape)
     grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
     away = np.linalg.norm(grid[:, None] - places[None], axis=2).min(axis=1) > 2.5 * shape.radius
-    seen = evidence(scene, grid[away][:_MOST_ELSEWHERE], shape, _ROOM * shape.radius)
+    elsewhere = grid[away][:_MOST_ELSEWHERE]
+    if len(elsewhere) < _FEWEST_ELSEWHERE:
+        return 0.0
+    seen = evidence(scene, elsewhere, shape, _ROOM * shape.radius)
     steps = (seen.inside - seen.around)[seen.on_film > 0.9]
     steps = steps[np.isfinite(steps)]
     if len(steps) < _FEWEST_ELSEWHERE:

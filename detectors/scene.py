@@ -1,5 +1,6 @@
 """The view at the size at which holes are looked at, and how places in it are sampled in polar coordinates."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,7 @@ def mean_known(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 def level_of(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median of each site's known levels; NaN for a site without any."""
-    return quantile_known(levels.reshape(len(levels), -1), 0.5)
+    return quantile_known(levels.reshape(len(levels), math.prod(levels.shape[1:])), 0.5)
 
 
 def quantile_known(values: NDArray[np.float64], part: float) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -118,3 +119,12 @@ def test_own_weights_that_are_not_there_are_refused():
         network_holes({"weights": "nowhere.safetensors"})
     with pytest.raises(BadInput, match=r"'treshold'.*weights"):
         network_holes({"treshold": 1})
+
+
+def test_a_lone_hole_that_leaves_no_room_beside_it(finder):
+    """What discs elsewhere do cannot be asked where there is no elsewhere."""
+    pixels = np.full((300, 300), 200, np.float32)
+    cv2.circle(pixels, (150, 150), 80, 300.0, -1, cv2.LINE_AA)
+    noise = np.random.default_rng(3).normal(0, 8, pixels.shape)
+    found = finder.find(Image((cv2.GaussianBlur(pixels, (0, 0), 1.5) + noise).astype(np.float32)))
+    assert len(found.holes) <= 1
