@@ -131,5 +131,4 @@ def test_a_film_without_a_lattice_is_gone_through_without_pixels(tmp_path: Path)
     assert made.microscope.options["film_picture_px"] > 16, "its finder has to see where film is"
     run_new(tmp_path / "night", made, grids=Cassette.model_validate({"slots": [lacey]}))
     rows = rows_of(tmp_path / "night")
-    assert any(shot.status == "done" for shot in rows["exposure"])
     assert sum(hole.site == "hole" for hole in rows["hole"]) >= 20
