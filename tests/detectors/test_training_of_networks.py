@@ -1,7 +1,9 @@
 """Labels in, seeded training, weights with a card out: the frame all networks share, on the smallest runs there are."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,13 +168,16 @@ def test_a_run_writes_weights_and_card_and_can_be_trained_further(folder, tmp_pa
     assert further.finish()[1].before == further.before
 
 
-@pytest.mark.parametrize("kind", [HOLES, HOLE_SCORES["hole-scores"]])
-def test_what_ships_is_what_the_command_makes(kind):
+@pytest.mark.parametrize(("kind", "command"), [(HOLES, "holes"), (HOLE_SCORES["hole-scores"], "hole-scores")])
+def test_what_ships_is_what_the_documented_command_makes(kind, command):
     said = json.loads(network_weights.shipped(kind.name).with_suffix(".json").read_text())
-    plan = {"seed": said["plan"]["seed"], "steps": kind.steps, "batch": kind.batch, "learning_rate": kind.learning_rate}
-    assert said["plan"] == plan
-    assert said["data"] == "the simulator, seed 50"
-    assert said["images"] + said["held_out"] == 600
+    page = (Path(__file__).parents[2] / "docs/finders/network-holes.md").read_text()
+    asked = re.search(rf"epicycle train {command} --from-simulator (\d+) --seed (\d+)(?: --steps (\d+))?", page)
+    assert asked is not None
+    images, seed, steps = int(asked[1]), int(asked[2]), int(asked[3] or kind.steps)
+    assert said["plan"] == {"seed": seed, "steps": steps, "batch": kind.batch, "learning_rate": kind.learning_rate}
+    assert said["data"] == f"the simulator, seed {seed}"
+    assert said["images"] + said["held_out"] == images
     assert "holds its starting values" not in said["limits"]
 
 
