@@ -4,7 +4,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ MOST_ROWS = 40
 """Answers kept of one cell, at equal steps of its leading column."""
 
 CELL_CASES, MOST_CELLS = 12, 10
-"""Fewest cases of a cell, and most cells of a class."""
+"""Fewest cases of a cell, and about the most cells of a class."""
+
+CERTAIN_CHANGE = 12.0
+"""Chi-square of two shares, the best of many cuts, from which they are held to differ: once in a hundred by chance."""
 
 PLACE = "#"
 """Before the number of a place that is one of several of a picture, tried one after the other."""
@@ -49,9 +53,6 @@ PARTICULAR_CASES = 12
 OF_WHOLE_GRIDS = "opening"
 """Table whose answers are kept grid by grid."""
 
-GRID_CASES = 3
-"""Fewest openings of one class on one grid for that grid to have cells of its own for it."""
-
 RANKED_CASES = 12
 """Fewer answers say nothing of how answers of one group go together."""
 
@@ -59,9 +60,6 @@ SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 """Shares so near to none or all say nothing of what goes together; the most that is believed; points of an integral."""
 
 DIGITS = 5
-
-BALANCED = 20
-"""Rounds in which shares are brought to what was seen."""
 
 ABOUT: Mapping[str, str] = {
     "opening": "Squares found on an atlas, by class, evenness and kind of grid; covariate: light against the median.",
@@ -191,9 +189,11 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
         while path:
             classes.setdefault(path, []).append(case)
             path = path.rpartition(PARTICULAR)[0]
-    # What is particular needs cases enough of its own, or the general stands for it.
+    # What is particular needs cases enough of its own, or the general stands for it. Of openings it never does where
+    # there are any on that grid, or on grids of its kind: empty ones are taken for good squares on some kinds only.
     own = {case[1] for case in cases} if name == OF_WHOLE_GRIDS else set()
-    classes = {of: mine for of, mine in classes.items() if len(mine) >= _fewest(of, own)}
+    alone = own | {path.rpartition(PARTICULAR)[0] for path in own}
+    classes = {of: mine for of, mine in classes.items() if of in alone or len(mine) >= _fewest(of)}
     cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of])]
     cells += _cells(ANY, first)
     table = Table(about=ABOUT[name], columns=columns, alike=0.0, cells=tuple(cells))
@@ -204,10 +204,8 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     return table.model_copy(update={**update, "grids": _grids(own)})
 
 
-def _fewest(of: str, of_one_grid: Container[str]) -> int:
-    if PARTICULAR not in of:
-        return 1
-    return GRID_CASES if of in of_one_grid else PARTICULAR_CASES
+def _fewest(of: str) -> int:
+    return PARTICULAR_CASES if PARTICULAR in of else 1
 
 
 def _grids(of_one_grid: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -230,49 +228,64 @@ def _group(name: str, picture: str) -> str:
 
 
 def _cells(of: str, cases: Sequence[Case]) -> list[Cell]:
-    """Cut one class into cells of about equal numbers of cases along the covariate."""
+    """Cut one class along the covariate: where the share of answers changes, and into equal parts between."""
     found = []
-    parts = _cut(cases)
-    at = np.array([np.median([case[2] for case in mine]) for _, mine in parts])
-    for (below, mine), middle, share in zip(parts, at, _shares([mine for _, mine in parts], at), strict=True):
-        answers = np.array([case[3] for case in mine if case[3] is not None], np.float64)
-        rows = answers[np.argsort(answers[:, 0], kind="stable")] if len(answers) else answers.reshape(0, 1)
+    for below, mine, stretch in _cut(cases):
+        share = len(_answers(stretch)) / len(stretch)
+        answers = _answers(mine) or _answers(stretch)
+        rows = np.array(sorted(answers, key=lambda answer: answer[0]), np.float64)
         if len(rows) > MOST_ROWS:
             rows = rows[((np.arange(MOST_ROWS) + 0.5) * len(rows) / MOST_ROWS).astype(int)]
         short = tuple(tuple(float(f"{value:.{DIGITS}g}") for value in row) for row in rows.tolist())
-        cell = Cell(of=of, at=float(f"{middle:.{DIGITS}g}"), below=below, cases=len(mine), answered=share, rows=short)
-        found.append(cell)
+        found.append(Cell(of=of, below=below, cases=len(mine), answered=round(share, 4), rows=short))
     return found
 
 
-def _shares(parts: Sequence[Sequence[Case]], at: Floats) -> list[float]:
-    """Give shares at the middles of cells such that, interpolated between them, each cell has the share that was seen.
-
-    Interpolating the shares seen would give too little below a maximum, and too much above a minimum.
-    """
-    seen = np.array([np.mean([case[3] is not None for case in mine]) for mine in parts])
-    shares = seen.copy()
-    if len(parts) > 1 and (np.diff(at) > 0).all():
-        for _ in range(BALANCED):
-            told = [np.interp([case[2] for case in mine], at, shares).mean() for mine in parts]
-            shares = np.clip(shares + seen - told, 0.0, 1.0)
-    # A cell in which nothing was seen has no answers to draw.
-    shares = np.where(seen == 0, 0.0, shares)
-    return [round(float(share), 4) for share in shares]
+def _answers(cases: Sequence[Case]) -> list[list[float]]:
+    return [case[3] for case in cases if case[3] is not None]
 
 
-def _cut(cases: Sequence[Case]) -> list[tuple[float | None, list[Case]]]:
+Part = tuple["float | None", Sequence[Case], Sequence[Case]]
+"""Upper end of a cell, its cases, and those of the stretch of equal share that it belongs to."""
+
+
+def _cut(cases: Sequence[Case]) -> list[Part]:
     ordered = sorted(cases, key=lambda case: case[2])
-    count = min(max(len(ordered) // CELL_CASES, 1), MOST_CELLS)
-    values = [case[2] for case in ordered]
-    edges = sorted({values[len(values) * n // count] for n in range(1, count)} - {values[0]})
-    parts: list[tuple[float | None, list[Case]]] = []
-    first = 0
-    for edge in edges:
-        last = int(np.searchsorted(values, edge, side="left"))
-        parts.append((edge, list(ordered[first:last])))
-        first = last
-    return [*parts, (None, list(ordered[first:]))]
+    places = [0, *_turns(ordered), len(ordered)]
+    parts: list[Part] = []
+    for first, last in pairwise(places):
+        stretch = ordered[first:last]
+        count = min(max(len(stretch) // CELL_CASES, 1), math.ceil(MOST_CELLS * len(stretch) / len(ordered)))
+        values = [case[2] for case in stretch]
+        edges = sorted({values[len(values) * n // count] for n in range(1, count)} - {values[0]})
+        inner = [0, *(int(np.searchsorted(values, edge, side="left")) for edge in edges), len(stretch)]
+        below = [*edges, None if last == len(ordered) else ordered[last][2]]
+        parts += [(edge, stretch[low:high], stretch) for edge, (low, high) in zip(below, pairwise(inner), strict=True)]
+    return parts
+
+
+def _turns(ordered: Sequence[Case]) -> list[int]:
+    """Give the places, in order of the covariate, at which the share of answers changes for certain.
+
+    The best of all cuts into two, then those of both parts, as a regression tree is grown (Breiman et al. 1984,
+    section 8.4): what works up to some thickness and not beyond it would be smeared by cells of equal numbers.
+    """
+    count = len(ordered)
+    if count < 2 * CELL_CASES:
+        return []
+    values = np.array([case[2] for case in ordered])
+    answered = np.cumsum([case[3] is not None for case in ordered], dtype=np.float64)
+    share = answered[-1] / count
+    if share in (0.0, 1.0):
+        return []
+    before = np.arange(CELL_CASES, count - CELL_CASES + 1)
+    off = answered[before - 1] - share * before
+    gain = off**2 * count / (before * (count - before)) / (share * (1 - share))
+    gain[values[before] == values[before - 1]] = 0.0
+    if gain.max() < CERTAIN_CHANGE:
+        return []
+    place = int(before[gain.argmax()])
+    return [*_turns(ordered[:place]), place, *(place + more for more in _turns(ordered[place:]))]
 
 
 def _alike(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:

@@ -193,20 +193,6 @@ def test_what_is_particular_falls_back_on_what_is_general() -> None:
     assert drawn[:, 0].tolist() == [2.0, 1.0, 3.0]
 
 
-def test_the_share_of_answers_goes_over_from_cell_to_cell() -> None:
-    rows = ((1.0,),)
-    thin = Cell(of="film", at=10.0, below=50.0, cases=9, answered=1.0, rows=rows)
-    thick = Cell(of="film", at=90.0, below=None, cases=9, answered=0.0, rows=())
-    other = Cell(of=ANY, below=None, cases=1, answered=0.0, rows=())
-    table = Table(about="", columns=("x",), alike=0.0, cells=(thin, thick, other))
-    assert [table.share("film", at) for at in (0.0, 10.0, 50.0, 90.0, 500.0)] == pytest.approx(
-        [1.0, 1.0, 0.5, 0.0, 0.0]
-    )
-    rng = np.random.default_rng(2)
-    drawn = table.draw(["film"] * 4000, np.full(4000, 70.0), rng.random(4000), rng.random(4000))
-    assert abs((~np.isnan(drawn[:, 0])).mean() - 0.25) < 0.03, "beyond the edge too, with the nearest answers there are"
-
-
 @pytest.mark.parametrize("profile", ["demo-2k", "screening-200kv"])
 def test_exposures_tell_the_same_gain_and_counts_without_pixels(bench: Benches, profile: str) -> None:
     """A counting camera takes two electrons for one by its own pixels, however few are kept."""

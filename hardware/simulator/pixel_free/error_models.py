@@ -55,12 +55,9 @@ class Cell(Frozen):
     """
 
     of: str = Field(description="Class of the thing looked at, a path from the general to the particular.")
-    at: float = Field(default=0.0, description="Median of the covariate; between two cells the share is interpolated.")
     below: float | None = Field(description="Upper end of the covariate's interval; null for the last of a class.")
     cases: int = Field(ge=1, description="Things of this kind that were looked at.")
-    answered: float = Field(
-        ge=0, le=1, description="Share of them that was answered at all, at the median; interpolated between cells."
-    )
+    answered: float = Field(ge=0, le=1, description="Share of them, and of like ones beside, that was answered at all.")
     rows: tuple[tuple[float, ...], ...] = Field(description="Answers, one number for each column.")
 
 
@@ -99,7 +96,6 @@ class Table(Frozen):
         return {
             of: _Class(
                 np.array([cell.below for cell in cells[:-1]], np.float64),
-                np.array([cell.at for cell in cells], np.float64),
                 np.array([cell.answered for cell in cells], np.float64),
                 [np.array(cell.rows, np.float64).reshape(-1, len(self.columns)) for cell in cells],
             )
@@ -121,7 +117,8 @@ class Table(Frozen):
 
     def share(self, of: str, covariate: float) -> float:
         """Give the share of such things that is answered at all."""
-        return float(self._by_class[self._class_of(of)].share(np.array([covariate]))[0])
+        name, number = self.cell_of(of, covariate)
+        return float(self._by_class[name].shares[number])
 
     def draw(self, of: Sequence[str], covariate: Floats, chance: Floats, quantile: Floats) -> Floats:
         """Draw an answer for each thing.
@@ -143,11 +140,11 @@ class Table(Frozen):
         for name in np.unique(classes):
             mine = np.flatnonzero(classes == name)
             one = self._by_class[self._class_of(str(name))]
-            seen = mine[chance[mine] < one.share(covariate[mine])]
-            which = np.searchsorted(one.edges, covariate[seen], side="right")
-            for number in np.unique(which):
-                here = seen[which == number]
-                answers[here] = _between(one.rows_near(int(number)), quantile[here])
+            which = np.searchsorted(one.edges, covariate[mine], side="right")
+            seen = chance[mine] < one.shares[which]
+            for number in np.unique(which[seen]):
+                here = mine[seen & (which == number)]
+                answers[here] = _between(one.rows[int(number)], quantile[here])
         return answers
 
     def grid_like(self, of: str, quantile: float) -> str:
@@ -167,23 +164,11 @@ def general(of: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Class:
-    """The cells of one class: edges between them, and middle, share and rows of each."""
+    """The cells of one class: edges between them, and share and rows of each."""
 
     edges: Floats
-    middles: Floats
     shares: Floats
     rows: list[Floats]
-
-    def share(self, covariate: Floats) -> Floats:
-        """Give the share of cases with an answer, interpolated from cell to cell."""
-        if len(self.shares) == 1 or not (np.diff(self.middles) > 0).all():
-            return np.asarray(self.shares[np.searchsorted(self.edges, covariate, side="right")])
-        return np.interp(covariate, self.middles, self.shares)
-
-    def rows_near(self, number: int) -> Floats:
-        """Give the rows of a cell; where it has none, those of the nearest cell that has."""
-        order = sorted(range(len(self.rows)), key=lambda other: abs(other - number))
-        return next(self.rows[other] for other in order if len(self.rows[other]))
 
 
 class ErrorModels(Frozen):
