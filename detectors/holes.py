@@ -18,6 +18,7 @@ from .evidence import Evidence, evidence, film_part, merit
 from .film import View, view_of
 from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
+from .lone_holes import lone_holes
 from .placing import placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Scene
@@ -43,7 +44,9 @@ class HoleOptions(BaseModel):
         None, gt=0, description="Distance between neighbouring holes' centres. None: found out."
     )
     second_look: bool = Field(
-        True, description="Look again at sites without a hole, for holes under ice so thick that they hardly show."
+        True,
+        description="Look again at sites without a hole, for holes under ice so thick that they hardly show; and where "
+        "there is no lattice, for holes that stand alone.",
     )
     min_score: float = Field(0.0, ge=0, le=1, description="Sites scored lower are left out of the answer.")
 
@@ -73,7 +76,7 @@ class LatticeHoles:
             view, best = self._best(view, image.pixel_size_a)
             say("none" if best is None else _told(best, view.step))
         if best is None or best.confidence < _SURE:
-            return _none(image, "no round bright areas recur on a lattice")
+            return self._without_lattice(image, view)
         with stage("sites") as say:
             holes, lattice = settled(view, best)
             if self._options.second_look:
@@ -82,6 +85,15 @@ class LatticeHoles:
         kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
+
+    def _without_lattice(self, image: Image, view: View) -> HoleDetections:
+        with stage("lone holes") as say:
+            lone = lone_holes(view) if self._options.second_look else []
+            say(f"{len(lone)}")
+        kept = tuple(hole for hole in lone if hole.score >= self._options.min_score)
+        if not kept:
+            return _none(image, "no round bright areas recur on a lattice")
+        return HoleDetections(kept, None, image.pixel_size_a)
 
     def _best(self, view: View, pixel_size_a: float | None) -> tuple[View, Checked | None]:
         """Look with the expected sizes first; if nothing sure is there, with all."""

@@ -1,0 +1,137 @@
+"""Holes too few for a lattice: round, cut out sharply, and all of one size.
+
+A view may show one hole of a film whose holes stand far apart, or a handful on a lattice so wide that chance makes as
+good ones. Each must then look like a hole by itself, and beyond doubt: an edge all around, much steeper than its film
+is uneven. Openings of many sizes are no made holes: lacey film has such.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from .discs import film_mean, looks, radii
+from .evidence import evidence
+from .film import View
+from .hole_shape import Shape, usual_shape
+from .placing import edged
+from .records import FoundHole, Site
+from .scene import Points, scene_for
+from .second_look import steps_at
+
+_MOST_PEAKS = 8
+_LEAST_RESPONSE = 1.5
+_LEAST_RADIUS = 7.5
+_APART = 4.0
+_ROUND, _ALL_AROUND, _SURE, _EVEN = 0.8, 0.95, 12.0, 0.45
+_CUT, _OVERSHOT = 0.85, 1.5
+_MOST_STRETCH = 1.45
+_ROUNDS = 5
+_IN_VIEW, _WHOLE = 0.6, 0.97
+_EXPLAINED, _SEEN_RADIUS, _FINE, _WIDE, _BRIGHT = 0.25, 6.0, 0.2, 1.5, 0.55
+_SAME_SIZE, _SAME_PART, _SAME_CONTRAST = 1.12, 0.6, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """One hole by itself, at ``place`` in px of the view; ``merit`` is in 0..1."""
+
+    place: Points
+    shape: Shape
+    merit: float
+    visible: float
+    inside: float
+
+
+def lone_holes(view: View) -> list[FoundHole]:
+    """Find holes that need no others to be told; none where openings are of many sizes.
+
+    Parameters
+    ----------
+    view
+        In which holes are brighter than their film.
+
+    Returns
+    -------
+    list of FoundHole
+        In px of the image, the surest first; one at least is wholly in view.
+    """
+    found = _distinct([lone for radius, place in _bright_places(view) if (lone := _judged(view, radius, place))])
+    whole = [lone for lone in found if lone.visible >= _WHOLE]
+    if not whole:
+        return []
+    size, contrast = whole[0].shape.radius, whole[0].shape.contrast
+    alike = [lone for lone in found if 1 / _SAME_SIZE < lone.shape.radius / size < _SAME_SIZE]
+    alike = [lone for lone in alike if lone.shape.contrast > _SAME_CONTRAST * contrast]
+    if len(alike) < _SAME_PART * len(found) or _share_explained(view, alike) < _EXPLAINED:
+        return []
+    return [_hole(view, lone) for lone in alike]
+
+
+def _bright_places(view: View) -> list[tuple[float, Points]]:
+    """Give the radius and place of discs that stand out of the view, (1, 2) px of it."""
+    places = []
+    for discs in looks(view, radii(view, _LEAST_RADIUS)):
+        strong = np.flatnonzero(discs.strength > _LEAST_RESPONSE)[:_MOST_PEAKS]
+        places += [(discs.radius, discs.peaks[[n]] * discs.step + (discs.step - 1) / 2) for n in strong]
+    return places
+
+
+def _judged(view: View, radius: float, place: Points) -> Lone | None:
+    """Measure the edge around a bright place; None where it is not that of a hole."""
+    scene, apart = scene_for(view, radius), _APART * radius
+    shape = usual_shape(scene, place, radius, apart)
+    roundness = np.zeros(1)
+    for _ in range(_ROUNDS):
+        # The brightest place is not the middle where film is uneven: a circle through the edge is nearer, and again.
+        if shape is None or not 0.5 * radius < shape.radius < 1.8 * radius:
+            return None
+        place, roundness = edged(scene, place, replace(shape, stretch=np.eye(2)), apart)
+        shape = usual_shape(scene, place, shape.radius, apart)
+    if roundness[0] < _ROUND:
+        return None
+    if shape is None or not _CUT < shape.sharpness < _OVERSHOT or np.linalg.cond(shape.stretch) > _MOST_STRETCH:
+        return None
+    place, roundness = edged(scene, place, shape, apart)
+    step, seen = steps_at(scene, place, shape, apart), evidence(scene, place, shape, apart)
+    visible = float(seen.visible[0] * seen.on_film[0])
+    stands = step.sureness[0] > _SURE and step.support[0] > _ALL_AROUND and seen.evenness[0] > _EVEN
+    if visible < _IN_VIEW or roundness[0] < _ROUND or not stands:
+        return None
+    merit = float(roundness[0] * step.support[0] * min(shape.sharpness, 1.0))
+    return Lone(place[0], shape, merit, visible, float(step.inside[0]))
+
+
+def _distinct(found: list[Lone]) -> list[Lone]:
+    """Keep the best of those that overlap."""
+    kept: list[Lone] = []
+    for lone in sorted(found, key=lambda lone: -lone.merit):
+        if all(np.hypot(*(lone.place - other.place)) > max(lone.shape.radius, other.shape.radius) for other in kept):
+            kept.append(lone)
+    return kept
+
+
+def _share_explained(view: View, holes: list[Lone]) -> float:
+    """Give the share of all bright patches of a hole's size and contrast that lies in holes; small on lacey film."""
+    radius = max(lone.shape.radius for lone in holes)
+    scene = scene_for(view, radius, _SEEN_RADIUS)
+    own = radius / scene.step
+    fine, wide = (film_mean(scene.pixels, scene.film, width * own) for width in (_FINE, _WIDE))
+    faintest = min(lone.shape.contrast for lone in holes)
+    bright = (fine - wide > _BRIGHT * faintest) & (scene.film > 0.5)
+    inside = np.zeros(bright.shape, np.uint8)
+    for lone in holes:
+        row, col = scene.here(lone.place)
+        inside = np.asarray(cv2.circle(inside, (round(col), round(row)), round(1.2 * own), 1, -1), np.uint8)
+    return float((bright & (inside > 0)).sum() / max(bright.sum(), 1))
+
+
+def _hole(view: View, lone: Lone) -> FoundHole:
+    """Bring one hole to pixels and counts of the image."""
+    row, col = lone.place * view.step + (view.step - 1) / 2
+    status = Site.HOLE if lone.visible >= _WHOLE else Site.PARTIAL
+    mean = view.counts(lone.place[0], lone.place[1], lone.inside)
+    features = {"visible": lone.visible, "sharpness": lone.shape.sharpness}
+    return FoundHole(
+        float(row), float(col), lone.shape.radius * view.step, lone.merit * lone.visible, status, mean, features
+    )
