@@ -41,6 +41,9 @@ MOST_ROWS = 40
 CELL_CASES, MOST_CELLS = 12, 10
 """Fewest cases of a cell, and about the most cells of a class."""
 
+FINE_CASES, MOST_FINE = 4, 60
+"""The same for the openings of one grid: which of them a finder likes best hangs on their light more than on chance."""
+
 CERTAIN_CHANGE = 12.0
 """Chi-square of two shares, the best of many cuts, from which they are held to differ: once in a hundred by chance."""
 
@@ -194,7 +197,8 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     own = {case[1] for case in cases} if name == OF_WHOLE_GRIDS else set()
     alone = own | {path.rpartition(PARTICULAR)[0] for path in own}
     classes = {of: mine for of, mine in classes.items() if of in alone or len(mine) >= _fewest(of)}
-    cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of])]
+    sizes = dict.fromkeys(own, (FINE_CASES, MOST_FINE))
+    cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of], *sizes.get(of, ()))]
     cells += _cells(ANY, first)
     table = Table(about=ABOUT[name], columns=columns, alike=0.0, cells=tuple(cells))
     grouped = [(_group(name, case[0]), case) for case in cases]
@@ -227,10 +231,10 @@ def _group(name: str, picture: str) -> str:
     return picture
 
 
-def _cells(of: str, cases: Sequence[Case]) -> list[Cell]:
+def _cells(of: str, cases: Sequence[Case], least: int = CELL_CASES, most: int = MOST_CELLS) -> list[Cell]:
     """Cut one class along the covariate: where the share of answers changes, and into equal parts between."""
     found = []
-    for below, mine, stretch in _cut(cases):
+    for below, mine, stretch in _cut(cases, least, most):
         share = len(_answers(stretch)) / len(stretch)
         answers = _answers(mine) or _answers(stretch)
         rows = np.array(sorted(answers, key=lambda answer: answer[0]), np.float64)
@@ -249,13 +253,13 @@ Part = tuple["float | None", Sequence[Case], Sequence[Case]]
 """Upper end of a cell, its cases, and those of the stretch of equal share that it belongs to."""
 
 
-def _cut(cases: Sequence[Case]) -> list[Part]:
+def _cut(cases: Sequence[Case], least: int, most: int) -> list[Part]:
     ordered = sorted(cases, key=lambda case: case[2])
     places = [0, *_turns(ordered), len(ordered)]
     parts: list[Part] = []
     for first, last in pairwise(places):
         stretch = ordered[first:last]
-        count = min(max(len(stretch) // CELL_CASES, 1), math.ceil(MOST_CELLS * len(stretch) / len(ordered)))
+        count = min(max(len(stretch) // least, 1), math.ceil(most * len(stretch) / len(ordered)))
         values = [case[2] for case in stretch]
         edges = sorted({values[len(values) * n // count] for n in range(1, count)} - {values[0]})
         inner = [0, *(int(np.searchsorted(values, edge, side="left")) for edge in edges), len(stretch)]

@@ -153,10 +153,10 @@ def test_a_shot_whose_place_was_lit_is_not_taken(tmp_path: Path) -> None:
     left = rows(folder, Exposure, Exposure.hole_id == added.id)
     assert len(added.shots) == len(left) == 1
     assert added.status == "exposed"
+    beside = {hole.id: hole for hole in rows(folder, Hole, Hole.square_id == added.square_id)}
     lit = [
-        (hole.stage_x_um + shot.offset_x_um, hole.stage_y_um + shot.offset_y_um)
-        for hole in rows(folder, Hole, Hole.square_id == added.square_id)
-        for shot in rows(folder, Exposure, Exposure.hole_id == hole.id)
+        (beside[shot.hole_id].stage_x_um + shot.offset_x_um, beside[shot.hole_id].stage_y_um + shot.offset_y_um)
+        for shot in rows(folder, Exposure, Exposure.hole_id.in_(beside))
     ]
     gaps = np.linalg.norm(np.subtract(lit, np.array(lit)[:, None]), axis=2) + 9 * np.eye(len(lit))
     assert gaps.min() >= BEAM_UM * (1 - 1e-6)
