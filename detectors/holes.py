@@ -76,7 +76,7 @@ class LatticeHoles:
             view, best = self._best(view, image.pixel_size_a)
             say("none" if best is None else _told(best, view.step))
         if best is None or best.confidence < _SURE:
-            return self._without_lattice(image, view)
+            return self._without_lattice(image, pixels, view)
         with stage("sites") as say:
             holes, lattice = settled(view, best)
             if self._options.second_look:
@@ -86,14 +86,20 @@ class LatticeHoles:
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
 
-    def _without_lattice(self, image: Image, view: View) -> HoleDetections:
+    def _without_lattice(self, image: Image, pixels: NDArray[np.float32], view: View) -> HoleDetections:
         with stage("lone holes") as say:
-            lone = lone_holes(view) if self._options.second_look else []
+            lone = self._lone(pixels, view) if self._options.second_look else []
             say(f"{len(lone)}")
         kept = tuple(hole for hole in lone if hole.score >= self._options.min_score)
         if not kept:
             return _none(image, "no round bright areas recur on a lattice")
         return HoleDetections(kept, None, image.pixel_size_a)
+
+    def _lone(self, pixels: NDArray[np.float32], view: View) -> list[FoundHole]:
+        """Look for holes that stand alone, then on what was held for torn: film with few holes is as even as vacuum."""
+        found = lone_holes(view)
+        whole = None if found else view_of(pixels)
+        return found if whole is None or whole.film.sum() == view.film.sum() else lone_holes(whole)
 
     def _best(self, view: View, pixel_size_a: float | None) -> tuple[View, Checked | None]:
         """Look with the expected sizes first; if nothing sure is there, with all."""

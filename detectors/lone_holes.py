@@ -7,10 +7,10 @@ is uneven. Openings of many sizes are no made holes: lacey film has such.
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
+from scipy import ndimage
 
-from .discs import film_mean, looks, radii
+from .discs import CENTRE, SURROUND, film_mean, looks, radii
 from .evidence import evidence
 from .film import View
 from .hole_shape import Shape, usual_shape
@@ -28,7 +28,7 @@ _CUT, _OVERSHOT = 0.85, 1.5
 _MOST_STRETCH = 1.45
 _ROUNDS = 5
 _IN_VIEW, _WHOLE = 0.6, 0.97
-_EXPLAINED, _SEEN_RADIUS, _FINE, _WIDE, _BRIGHT = 0.25, 6.0, 0.2, 1.5, 0.55
+_SEEN_RADIUS, _AS_BRIGHT, _LEAST_SHARE = 6.0, 0.7, 0.25
 _SAME_SIZE, _SAME_PART, _SAME_CONTRAST = 1.12, 0.6, 0.4
 
 
@@ -63,7 +63,7 @@ def lone_holes(view: View) -> list[FoundHole]:
     size, contrast = whole[0].shape.radius, whole[0].shape.contrast
     alike = [lone for lone in found if 1 / _SAME_SIZE < lone.shape.radius / size < _SAME_SIZE]
     alike = [lone for lone in alike if lone.shape.contrast > _SAME_CONTRAST * contrast]
-    if len(alike) < _SAME_PART * len(found) or _share_explained(view, alike) < _EXPLAINED:
+    if len(alike) < _SAME_PART * len(found) or _share_of_bright_places(view, alike) < _LEAST_SHARE:
         return []
     return [_hole(view, lone) for lone in alike]
 
@@ -88,9 +88,9 @@ def _judged(view: View, radius: float, place: Points) -> Lone | None:
             return None
         place, roundness = edged(scene, place, replace(shape, stretch=np.eye(2)), apart)
         shape = usual_shape(scene, place, shape.radius, apart)
-    if roundness[0] < _ROUND:
+    if roundness[0] < _ROUND or shape is None or shape.radius < _LEAST_RADIUS:
         return None
-    if shape is None or not _CUT < shape.sharpness < _OVERSHOT or np.linalg.cond(shape.stretch) > _MOST_STRETCH:
+    if not _CUT < shape.sharpness < _OVERSHOT or np.linalg.cond(shape.stretch) > _MOST_STRETCH:
         return None
     place, roundness = edged(scene, place, shape, apart)
     step, seen = steps_at(scene, place, shape, apart), evidence(scene, place, shape, apart)
@@ -111,19 +111,19 @@ def _distinct(found: list[Lone]) -> list[Lone]:
     return kept
 
 
-def _share_explained(view: View, holes: list[Lone]) -> float:
-    """Give the share of all bright patches of a hole's size and contrast that lies in holes; small on lacey film."""
-    radius = max(lone.shape.radius for lone in holes)
+def _share_of_bright_places(view: View, holes: list[Lone]) -> float:
+    """Give the share of the places as bright as these holes, for their size, that are holes; small on lacey film."""
+    radius = float(np.median([lone.shape.radius for lone in holes]))
     scene = scene_for(view, radius, _SEEN_RADIUS)
     own = radius / scene.step
-    fine, wide = (film_mean(scene.pixels, scene.film, width * own) for width in (_FINE, _WIDE))
-    faintest = min(lone.shape.contrast for lone in holes)
-    bright = (fine - wide > _BRIGHT * faintest) & (scene.film > 0.5)
-    inside = np.zeros(bright.shape, np.uint8)
-    for lone in holes:
-        row, col = scene.here(lone.place)
-        inside = np.asarray(cv2.circle(inside, (round(col), round(row)), round(1.2 * own), 1, -1), np.uint8)
-    return float((bright & (inside > 0)).sum() / max(bright.sum(), 1))
+    response = film_mean(scene.pixels, scene.film, CENTRE * own) - film_mean(scene.pixels, scene.film, SURROUND * own)
+    (discs,) = looks(view, [radius])
+    tops = discs.peaks * discs.step + (discs.step - 1) / 2
+    there, all_tops = (
+        ndimage.map_coordinates(response, scene.here(points).T, order=1, mode="nearest")
+        for points in (np.array([lone.place for lone in holes]), tops)
+    )
+    return len(holes) / max(int((all_tops > _AS_BRIGHT * float(there.min())).sum()), len(holes))
 
 
 def _hole(view: View, lone: Lone) -> FoundHole:

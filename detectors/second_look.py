@@ -5,7 +5,7 @@ differs from its film as much all around, whatever the usual hole's contrast is:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from .film import View, binned
 from .hole_search import Checked
 from .hole_shape import Shape
-from .lattice import pitch_of
+from .lattice import pitch_of, sites_within
 from .records import FoundHole, Site
 from .scene import SECTORS, Points, Scene, mean_known, polar
 
@@ -24,6 +24,8 @@ _REACH, _OFFSETS = 0.36, 5
 _TAKEN = 0.5
 _SURE, _ALL_AROUND, _EDGED = 5.0, 0.65, 0.35
 _CHANCE, _VAGUE, _SCATTERED, _DOUBTED = 3.0, 2.0, 0.6, 0.3
+_NEXT, _AMONG_CHANCE = 1.6, 2.5
+_AWAY, _CERTAIN, _CLOSED = 1.5, 8.0, 0.85
 _WHOLE = 0.9
 _LEAST_HOLES = 3
 _TOLD = (Site.HOLE, Site.PARTIAL)
@@ -52,6 +54,10 @@ class Step:
     support: NDArray[np.float64]
     visible: NDArray[np.float64]
     inside: NDArray[np.float64]
+
+    def at(self, index: NDArray[np.intp]) -> "Step":
+        """Give the steps of some sites."""
+        return Step(*(getattr(self, one.name)[index] for one in fields(self)))
 
     @property
     def stands(self) -> NDArray[np.bool_]:
@@ -123,10 +129,11 @@ def _places(view: View, holes: Sequence[FoundHole]) -> Points:
 
 
 def _sound(view: View, scene: Scene, best: Checked, holes: Sequence[FoundHole]) -> list[FoundHole]:
-    """Call missing what was told by chance, and leave out what lies in openings without film."""
+    """Call missing what was told by chance; leave out what lies where film is gone, or among nothing but chance."""
     places, told = _places(view, holes), np.array([hole.status in _TOLD for hole in holes], np.bool_)
     seen = steps_at(scene, places, best.shape, pitch_of(best.proposal.basis))
-    bare, vague = _on_no_film(view, seen, places, told), told & seen.vague
+    chance, lonely = _among_chance(seen, places, pitch_of(best.proposal.basis))
+    bare, vague = lonely | _on_no_film(view, seen, places, told), told & (seen.vague | chance)
     return [
         replace(hole, status=Site.MISSING, score=min(hole.score, _DOUBTED)) if nothing else hole
         for hole, nothing, away in zip(holes, vague.tolist(), bare.tolist(), strict=True)
@@ -135,10 +142,16 @@ def _sound(view: View, scene: Scene, best: Checked, holes: Sequence[FoundHole]) 
 
 
 def _grown(view: View, scene: Scene, best: Checked, sure: Points) -> tuple[list[FoundHole], Points]:
-    """Look beside sure holes, then beside those found so, and so on; give what is found and where, px of the view."""
+    """Look beside sure holes and in openings passed over, then beside those found so, and so on.
+
+    Gives what is found and where, px of the view.
+    """
     origin, basis = best.proposal.origin, best.proposal.basis
     first, added = len(sure), []
     numbers = np.rint((sure - origin) @ np.linalg.inv(basis)).astype(np.int64)
+    afar, places, seen = _afar(view, scene, best, sure)
+    added += [_hole(view, best, places[index], seen, index, afar[index]) for index in range(len(places))]
+    sure, numbers = np.concatenate((sure, places)), np.concatenate((numbers, afar))
     for _ in range(_ROUNDS):
         beside, expected = _beside(numbers, sure, basis, view.pixels.shape)
         if len(expected) == 0:
@@ -152,6 +165,24 @@ def _grown(view: View, scene: Scene, best: Checked, sure: Points) -> tuple[list[
     return added, sure[first:]
 
 
+def _afar(view: View, scene: Scene, best: Checked, sure: Points) -> tuple[NDArray[np.int64], Points, Step]:
+    """Find holes on what was not taken for film, an opening much darker than the others: some beside each other."""
+    basis = best.proposal.basis
+    pitch = pitch_of(basis)
+    numbers, expected = sites_within(best.proposal.origin, basis, view.pixels.shape)
+    index = np.clip(np.rint(expected).astype(np.intp), 0, np.array(view.film.shape) - 1)
+    passed = ~view.film[index[:, 0], index[:, 1]] & (cKDTree(sure).query(expected)[0] > _AWAY * pitch)
+    numbers, expected = np.rint(numbers[passed]).astype(np.int64), expected[passed]
+    if len(expected) < _LEAST_HOLES:
+        return numbers[:0], expected[:0], steps_at(scene, expected[:0], best.shape, pitch)
+    found, seen = _moved(scene, expected, best)
+    certain = np.flatnonzero((seen.sureness > _CERTAIN) & (seen.support > _CLOSED) & _within(found, view.pixels.shape))
+    tree = cKDTree(found[certain])
+    together = [len(near) for near in tree.query_ball_tree(tree, _NEXT * pitch)]
+    kept = certain[np.array(together, np.intp) >= _LEAST_HOLES]
+    return numbers[kept], found[kept], seen.at(kept)
+
+
 def _on_no_film(view: View, seen: Step, places: Points, told: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell which sites lie in openings without film: brought to their own noise, these seem to hold holes."""
     if view.own is None:
@@ -161,6 +192,16 @@ def _on_no_film(view: View, seen: Step, places: Points, told: NDArray[np.bool_])
     usual = {int(one): float(np.median(seen.sureness[told & (opening == one)])) for one in np.unique(opening[told])}
     # Where nothing is told, nothing is known: sites stay.
     return np.array([usual.get(int(one), np.inf) < _CHANCE for one in opening], np.bool_)
+
+
+def _among_chance(seen: Step, places: Points, pitch: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell which sites stand among such as chance makes, on bars or in a tear, and which have no sure one beside."""
+    tree = cKDTree(places)
+    beside = tree.query_ball_tree(tree, _NEXT * pitch)
+    others = [np.array([other for other in near if other != index], np.intp) for index, near in enumerate(beside)]
+    usual = [float(np.median(seen.sureness[near])) if len(near) >= _LEAST_HOLES else np.inf for near in others]
+    chance = ~seen.stands & (np.array(usual) < _AMONG_CHANCE)
+    return chance, chance & np.array([not seen.stands[near].any() for near in others], np.bool_)
 
 
 def _beside(
