@@ -30,6 +30,7 @@ _LEAST_OTHERS = 6
 _SPECK_PX = 8
 _VACUUM = 0.8
 _FLAT = 0.1
+_EVEN_BLUR, _RIM_PX = 1.5, 17
 _CLIP = 8.0
 
 
@@ -110,6 +111,35 @@ def view_of(pixels: NDArray[np.float32], without_tears: bool = False) -> View | 
     has_bars = not bool(film.all())
     if has_bars and without_tears:
         film &= ~_tears(small, film)
+    return _scaled(small, film, step, has_bars)
+
+
+def view_beside_even_openings(pixels: NDArray[np.float32]) -> View | None:
+    """Bring an image to working size and take for film only openings that are not of one level, as bare ones are.
+
+    An opening without film is the brightest and may be the largest: holes in those beside it are nothing against it.
+    None where no opening is so, or all are. Film with few holes is as even: look at the whole view first.
+    """
+    step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
+    small = binned(pixels, step)
+    film = _film(small)
+    if film.all():
+        return None
+    soft, bars = smoothed(small, _EVEN_BLUR), float(np.median(small[~film]))
+    count, found, stats, _ = cv2.connectedComponentsWithStats(film.astype(np.uint8), connectivity=4)
+    labels, kept = np.asarray(found), film.copy()
+    for i in range(1, count):
+        if stats[i, cv2.CC_STAT_AREA] > _OWN_PART * film.size:
+            own = soft[cv2.erode((labels == i).astype(np.uint8), np.ones((_RIM_PX, _RIM_PX), np.uint8)) > 0]
+            if own.size and _is_flat(own, float(np.median(own)) - bars):
+                kept &= labels != i
+    if kept.all() or not kept.any() or kept.sum() == film.sum():
+        return None
+    return _scaled(small, kept, step, has_bars=True)
+
+
+def _scaled(small: NDArray[np.float32], film: Mask, step: int, has_bars: bool) -> View | None:
+    """Give film the median 0 and the spread 1; None where it is all of one value."""
     inside = small[film]
     if inside.size < 256:
         return None

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from .evidence import Evidence, evidence, film_part, merit
-from .film import View, view_of
+from .film import View, view_beside_even_openings, view_of
 from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
@@ -74,6 +74,8 @@ class LatticeHoles:
             return _none(image, "the film is of one value: no holes can be told from it")
         with stage("lattice") as say:
             view, best = self._best(view, image.pixel_size_a)
+            if self._options.second_look:
+                view, best = self._beside_bare(pixels, view, best, image.pixel_size_a)
             say("none" if best is None else _told(best, view.step))
         if best is None or best.confidence < _SURE:
             return self._without_lattice(image, pixels, view)
@@ -82,6 +84,8 @@ class LatticeHoles:
             if self._options.second_look:
                 holes = looked_again(view, best, holes)
             say(counted(hole.status.value for hole in holes))
+        if not holes:
+            return self._without_lattice(image, pixels, view)
         kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
@@ -94,6 +98,17 @@ class LatticeHoles:
         if not kept:
             return _none(image, "no round bright areas recur on a lattice")
         return HoleDetections(kept, None, image.pixel_size_a)
+
+    def _beside_bare(
+        self, pixels: NDArray[np.float32], view: View, best: Checked | None, pixel_size_a: float | None
+    ) -> tuple[View, Checked | None]:
+        """Where an opening is bare, look at those beside it alone; keep the surer lattice."""
+        beside = view_beside_even_openings(pixels)
+        if beside is None:
+            return view, best
+        shown, other = self._best(beside, pixel_size_a)
+        better = other is not None and (best is None or other.confidence > best.confidence)
+        return (shown, other) if better else (view, best)
 
     def _lone(self, pixels: NDArray[np.float32], view: View) -> list[FoundHole]:
         """Look for holes that stand alone, then on what was held for torn: film with few holes is as even as vacuum."""

@@ -1,0 +1,45 @@
+"""An opening without film is the brightest of a view and often the largest; holes beside it are found all the same."""
+
+import cv2
+import numpy as np
+import pytest
+
+from epicycle.detectors.holes import lattice_holes
+from epicycle.detectors.records import Site
+from epicycle.hardware.records import Image
+
+
+def beside_bare(seed: int) -> tuple[Image, np.ndarray]:
+    """Draw a bare opening in the middle, and film with holes in what is seen of those left and right of it."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.indices((700, 900), np.float64)
+    counts = np.full(rows.shape, 3.0)
+    counts[150:550, 250:650] = 240.0
+    sides = (rows > 130) & (rows < 570) & ((cols < 170) | (cols > 740))
+    counts[sides] = 90.0
+    radius, pitch = 9.0, 30.0
+    centres = [(150.0 + pitch * i, col) for i in range(14) for col in (25, 55, 85, 115, 145, 775, 805, 835, 865)]
+    for row, col in centres:
+        counts *= 1 + 0.5 * np.clip(radius + 0.5 - np.hypot(rows - row, cols - col), 0, 1)
+    return Image(rng.poisson(cv2.GaussianBlur(counts, (0, 0), 0.8)).astype(np.float32)), np.array(centres)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_holes_beside_a_bare_opening_are_found_and_none_in_it(seed: int) -> None:
+    image, centres = beside_bare(seed)
+    found = lattice_holes({}).find(image)
+    told = np.array([(h.row_px, h.col_px) for h in found.holes if h.status in (Site.HOLE, Site.PARTIAL)])
+    apart = np.hypot(*(centres[:, None] - told[None]).transpose(2, 0, 1))
+    assert (apart.min(axis=1) < 3.0).mean() > 0.97
+    assert (apart.min(axis=0) < 3.0).mean() > 0.97
+    middle = [h for h in found.holes if 200 < h.row_px < 500 and 300 < h.col_px < 600]
+    assert not [h for h in middle if h.status is Site.HOLE]
+
+
+def test_a_view_of_bare_openings_alone_holds_nothing() -> None:
+    rng = np.random.default_rng(5)
+    counts = np.full((600, 800), 3.0)
+    counts[100:500, 60:360] = counts[100:500, 440:740] = 240.0
+    found = lattice_holes({}).find(Image(rng.poisson(counts).astype(np.float32)))
+    assert not [hole for hole in found.holes if hole.score > 0.5]
+    assert found.holes or "score" not in found.reason
