@@ -25,8 +25,11 @@ from epicycle.hardware.simulator.evaluation.labels import HoleLabel, HoleState, 
 from epicycle.hardware.simulator.grid.cassette_world import GridSpec
 from epicycle.hardware.simulator.grid.openings import SquareKind
 from epicycle.hardware.simulator.grid.world import GridWorld
+from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.hardware.simulator.instrument.profile import load_profile
 from epicycle.orchestrator import plugins
+from epicycle.protocols.errors import BadInput
+from epicycle.protocols.preset import Preset
 
 FIRST_SEED = 20_000
 """What ships was made from seeds below 10,000."""
@@ -99,9 +102,7 @@ def scene(
         }
     )  # fmt: skip
     # The squares' kinds draw from a generator of their own: the pictures of the first rows stay what they were.
-    square = studio.square_like(world, _class_of(world, squares, seed), skip=int(rng.integers(0, 20)))
-    x, y = np.array([square.x_um, square.y_um]) + rng.uniform(-5, 5, 2)
-    studio.aim(instrument, preset, (float(x), float(y)))
+    _aim(instrument, preset, _class_of(world, squares, seed), rng)
     pixels = np.asarray(studio.photograph(instrument, preset), np.float32)
     labels = holes_seen(instrument, preset, studio.BEGINNING)
     places = np.array([(hole.row_px, hole.col_px) for hole in labels]).reshape(-1, 2)
@@ -110,6 +111,20 @@ def scene(
         f"{cell} {seed} {film} {kind}", pixels, pixel_a, places[sure], places, wide / 2, tuple(labels),
         dose * pixel_a**2,
     )  # fmt: skip
+
+
+def _aim(instrument: Instrument, preset: Preset, name: str, rng: np.random.Generator) -> None:
+    """Point at a place near the middle of a square of this class; at that of the next one where none comes so far."""
+    first, off = int(rng.integers(0, 20)), rng.uniform(-5, 5, 2)
+    for skip in range(first, first + 20):
+        square = studio.square_like(studio.world_of(instrument), name, skip=skip)
+        x, y = np.array([square.x_um, square.y_um]) + off
+        try:
+            studio.aim(instrument, preset, (float(x), float(y)))
+        except BadInput:
+            continue
+        return
+    raise RuntimeError(f"no square of the class {name} is within reach")
 
 
 def _class_of(world: GridWorld, squares: tuple[str, ...], seed: int) -> str:

@@ -30,6 +30,7 @@ _LEAST_OTHERS = 6
 _SPECK_PX = 8
 _VACUUM = 0.8
 _FLAT = 0.1
+_BARE_FLAT = 0.15
 _EVEN_BLUR, _RIM_PX = 1.5, 17
 _CLIP = 8.0
 
@@ -75,10 +76,10 @@ class View:
         return float(self.levels[index] + self.spreads[index] * value)
 
 
-def _is_flat(values: NDArray[np.float32], height: float) -> bool:
+def _is_flat(values: NDArray[np.float32], height: float, part: float = _FLAT) -> bool:
     """Tell whether an area is of one level, as vacuum is and thin film with its holes is not."""
     low, high = np.quantile(values, [0.1, 0.9])
-    return bool(high - low < _FLAT * height)
+    return bool(high - low < part * height)
 
 
 def _is_disc(own: Mask) -> bool:
@@ -115,10 +116,10 @@ def view_of(pixels: NDArray[np.float32], without_tears: bool = False) -> View | 
 
 
 def view_beside_even_openings(pixels: NDArray[np.float32]) -> View | None:
-    """Bring an image to working size and take for film only openings that are not of one level, as bare ones are.
+    """Bring an image to working size and take for film only what is not of one level, as bare openings and tears are.
 
-    An opening without film is the brightest and may be the largest: holes in those beside it are nothing against it.
-    None where no opening is so, or all are. Film with few holes is as even: look at the whole view first.
+    What is without film is the brightest and may be the largest: holes beside it are nothing against it. None where
+    nothing is so, or everything. Film with few holes is as even: look at the whole view first.
     """
     step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
     small = binned(pixels, step)
@@ -133,7 +134,9 @@ def view_beside_even_openings(pixels: NDArray[np.float32]) -> View | None:
             own = soft[cv2.erode((labels == i).astype(np.uint8), np.ones((_RIM_PX, _RIM_PX), np.uint8)) > 0]
             if own.size and _is_flat(own, float(np.median(own)) - bars):
                 kept &= labels != i
-    if kept.all() or not kept.any() or kept.sum() == film.sum():
+    if kept.any():
+        kept &= ~_bare(small, kept)
+    if not kept.any() or kept.sum() == film.sum():
         return None
     return _scaled(small, kept, step, has_bars=True)
 
@@ -269,28 +272,67 @@ def _tears(small: NDArray[np.float32], film: Mask) -> Mask:
 
     Only for views with bars around, where holes are many and small.
     """
+    patches = _bright_patches(small, film)
+    if patches is None or patches.count < _LEAST_OTHERS:
+        return np.zeros(small.shape, np.bool_)
+    large = (patches.areas > _TEAR_PART * patches.labels.size) & (patches.areas > _TEAR_RATIO * patches.usual)
+    large &= patches.areas < _MOST_TORN * patches.film_area
+    flat = [i for i in map(int, np.flatnonzero(large)) if patches.is_flat(i, _FLAT)]
+    return patches.where([i for i in flat if not _is_disc(patches.labels == i)], film)
+
+
+def _bare(small: NDArray[np.float32], film: Mask) -> Mask:
+    """Answer where much of an opening's film has gone, whatever shape is left; film with few holes looks so too."""
+    patches = _bright_patches(small, film)
+    if patches is None:
+        return np.zeros(small.shape, np.bool_)
+    large = patches.areas > _LARGE_PART * patches.labels.size
+    return patches.where([i for i in map(int, np.flatnonzero(large)) if patches.is_flat(i, _BARE_FLAT)], film)
+
+
+@dataclass(frozen=True, slots=True)
+class _Patches:
+    """Connected areas as bright as vacuum: their labels and areas, the first being what is not bright.
+
+    ``count`` and ``usual`` are the number and the median area of those that are no specks; ``look`` is the smoothed
+    view they were seen in, ``height`` how far vacuum stands above film.
+    """
+
+    look: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    areas: NDArray[np.float64]
+    count: int
+    usual: float
+    height: float
+    film_area: float
+
+    def is_flat(self, index: int, part: float) -> bool:
+        return _is_flat(self.look[self.labels == index], self.height, part)
+
+    def where(self, chosen: list[int], film: Mask) -> Mask:
+        """Give the places of some, at the size of the film, a pixel wider."""
+        if not chosen:
+            return np.zeros(film.shape, np.bool_)
+        grown = cv2.dilate(np.isin(self.labels, chosen).astype(np.uint8), np.ones((3, 3), np.uint8))
+        return np.asarray(_enlarged(np.asarray(grown) > 0, film.shape) & film)
+
+
+def _bright_patches(small: NDArray[np.float32], film: Mask) -> _Patches | None:
+    """Find what is as bright as vacuum; None where all is of one level or nothing is so."""
     step = max(1, min(small.shape) // _LOOK_PX)
     look, on_film = smoothed(binned(small, step), 1.2), binned(film.astype(np.float32), step) > 0.5
-    none = np.zeros(small.shape, np.bool_)
     levels = two_levels(look[on_film])
     if levels is None:
-        return none
+        return None
     top = float(np.quantile(look[on_film], 0.99))
     cut = levels.dark + _VACUUM * (top - levels.dark)
     bright = cv2.morphologyEx(((look > cut) & on_film).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, found, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
-    labels = np.asarray(found)
     others = areas[1:][areas[1:] > _SPECK_PX]
-    if len(others) < _LEAST_OTHERS:
-        return none
-    large = (areas > _TEAR_PART * bright.size) & (areas > _TEAR_RATIO * float(np.median(others)))
-    large[0] = False
-    large &= areas < _MOST_TORN * on_film.sum()
-    torn = [
-        i for i in np.flatnonzero(large) if _is_flat(look[labels == i], top - levels.dark) and not _is_disc(labels == i)
-    ]
-    if not torn:
-        return none
-    grown = cv2.dilate(np.isin(labels, torn).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(_enlarged(np.asarray(grown) > 0, small.shape) & film)
+    if others.size == 0:
+        return None
+    areas[0] = 0.0
+    return _Patches(
+        look, np.asarray(labels), areas, len(others), float(np.median(others)), top - levels.dark, float(on_film.sum())
+    )

@@ -36,6 +36,28 @@ def test_holes_beside_a_bare_opening_are_found_and_none_in_it(seed: int) -> None
     assert not [h for h in middle if h.status is Site.HOLE]
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_holes_on_what_is_left_around_a_great_tear_are_found(seed: int) -> None:
+    """Film and holes around a hole torn into it that takes most of the opening."""
+    rng = np.random.default_rng(seed)
+    rows, cols = np.indices((700, 700), np.float64)
+    film = 90.0 * np.exp(0.08 * cv2.GaussianBlur(rng.standard_normal(rows.shape), (0, 0), 50.0) * 80)
+    centres = np.array([(20.0 + 33.0 * i, 20.0 + 33.0 * j) for i in range(21) for j in range(21)])
+    counts = film
+    for row, col in centres:
+        counts = counts * (1 + 0.4 * np.clip(11.5 - np.hypot(rows - row, cols - col), 0, 1))
+    ragged = 250 + 30 * np.sin(5 * np.arctan2(rows - 350, cols - 350))
+    torn = np.hypot(rows - 350, cols - 350) < ragged
+    counts = np.where(torn, 240.0, counts)
+    counts[:, 630:] = counts[:70] = 3.0
+    found = lattice_holes({}).find(Image(rng.poisson(counts).astype(np.float32)))
+    left = [place for place in centres if np.hypot(*(place - 350)) > 300 and place[0] > 85 and place[1] < 615]
+    told = np.array([(h.row_px, h.col_px) for h in found.holes if h.status in (Site.HOLE, Site.PARTIAL)])
+    assert (np.hypot(*(np.array(left)[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 4.0).mean() > 0.95
+    inside = [h for h in found.holes if np.hypot(h.row_px - 350, h.col_px - 350) < 200 and h.status is Site.HOLE]
+    assert len(inside) <= 2
+
+
 def test_a_view_of_bare_openings_alone_holds_nothing() -> None:
     rng = np.random.default_rng(5)
     counts = np.full((600, 800), 3.0)
