@@ -1,8 +1,8 @@
-"""Holes too few for a lattice: round, cut out sharply, and all of one size.
+"""Holes without a lattice: round, cut out sharply, and as many of their size as there are bright places of it.
 
 A view may show one hole of a film whose holes stand far apart, or a handful on a lattice so wide that chance makes as
-good ones. Each must then look like a hole by itself, and beyond doubt: an edge all around, much steeper than its film
-is uneven. Openings of many sizes are no made holes: lacey film has such.
+good ones, or holes of many sizes. Each must then look like a hole by itself, and beyond doubt: an edge all around, much
+steeper than its film is uneven. Where most bright places of a size are not round, no hole was made: lacey film.
 """
 
 from dataclasses import dataclass, replace
@@ -29,10 +29,10 @@ _MOST_STRETCH = 1.45
 _ROUNDS = 5
 _IN_VIEW, _WHOLE = 0.6, 0.97
 _SEEN_RADIUS, _AS_BRIGHT, _LEAST_SHARE = 6.0, 0.7, 0.25
-_SAME_SIZE, _SAME_PART, _SAME_CONTRAST = 1.12, 0.6, 0.4
+_SAME_SIZE, _SAME_CONTRAST = 1.12, 0.4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lone:
     """One hole by itself, at ``place`` in px of the view; ``merit`` is in 0..1."""
 
@@ -44,7 +44,7 @@ class Lone:
 
 
 def lone_holes(view: View) -> list[FoundHole]:
-    """Find holes that need no others to be told; none where openings are of many sizes.
+    """Find holes that need no others to be told; none among openings of any shape.
 
     Parameters
     ----------
@@ -54,18 +54,19 @@ def lone_holes(view: View) -> list[FoundHole]:
     Returns
     -------
     list of FoundHole
-        In px of the image, the surest first; one at least is wholly in view.
+        In px of the image; one of each size at least is wholly in view.
     """
     found = _distinct([lone for radius, place in _bright_places(view) if (lone := _judged(view, radius, place))])
-    whole = [lone for lone in found if lone.visible >= _WHOLE]
-    if not whole:
-        return []
-    size, contrast = whole[0].shape.radius, whole[0].shape.contrast
-    alike = [lone for lone in found if 1 / _SAME_SIZE < lone.shape.radius / size < _SAME_SIZE]
-    alike = [lone for lone in alike if lone.shape.contrast > _SAME_CONTRAST * contrast]
-    if len(alike) < _SAME_PART * len(found) or _share_of_bright_places(view, alike) < _LEAST_SHARE:
-        return []
-    return [_hole(view, lone) for lone in alike]
+    holes: list[FoundHole] = []
+    while found:
+        alike = [lone for lone in found if 1 / _SAME_SIZE < lone.shape.radius / found[0].shape.radius < _SAME_SIZE]
+        found = [lone for lone in found if lone not in alike]
+        contrast = max(lone.shape.contrast for lone in alike)
+        alike = [lone for lone in alike if lone.shape.contrast > _SAME_CONTRAST * contrast]
+        whole = any(lone.visible >= _WHOLE for lone in alike)
+        if whole and _share_of_bright_places(view, alike) >= _LEAST_SHARE:
+            holes += [_hole(view, lone) for lone in alike]
+    return holes
 
 
 def _bright_places(view: View) -> list[tuple[float, Points]]:
