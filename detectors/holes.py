@@ -45,8 +45,8 @@ class HoleOptions(BaseModel):
     )
     second_look: bool = Field(
         True,
-        description="Look again at sites without a hole, for holes under ice so thick that they hardly show; and where "
-        "there is no lattice, for holes that stand alone.",
+        description="Look again at sites without a hole, for holes under ice so thick that they hardly show, beside "
+        "bare openings, and, where there is no lattice, for holes that stand alone.",
     )
     min_score: float = Field(0.0, ge=0, le=1, description="Sites scored lower are left out of the answer.")
 
@@ -74,7 +74,7 @@ class LatticeHoles:
             return _none(image, "the film is of one value: no holes can be told from it")
         with stage("lattice") as say:
             view, best = self._best(view, image.pixel_size_a)
-            if self._options.second_look:
+            if self._options.second_look and view.has_bars:
                 view, best = self._beside_bare(pixels, view, best, image.pixel_size_a)
             say("none" if best is None else _told(best, view.step))
         if best is None or best.confidence < _SURE:

@@ -277,7 +277,8 @@ def _hole_row(
 def night_options(night: Night, finder: str, grid: models.Grid) -> dict[str, Any]:
     """Give the built-in finder what the cassette says of the film, hole diameter and pitch, and that it looks once.
 
-    What a second look adds lies under ice too thick to be exposed.
+    What a second look adds lies under ice too thick to be exposed or beside the square aimed at; and holes without a
+    lattice can be neither numbered nor grouped.
     """
     if finder != "lattice-holes":
         return {}

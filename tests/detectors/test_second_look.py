@@ -6,8 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from epicycle.detectors.holes import lattice_holes
+from epicycle.detectors.film import view_of
+from epicycle.detectors.hole_search import Expected, either
+from epicycle.detectors.holes import lattice_holes, settled
 from epicycle.detectors.records import Site
+from epicycle.detectors.second_look import Step, _among_chance, looked_again
 from epicycle.hardware.records import Image
 
 ONCE, TWICE = lattice_holes({"second_look": False}), lattice_holes({})
@@ -95,3 +98,43 @@ def test_an_opening_without_film_holds_no_holes(rimmed):
     assert (told(ONCE.find(both))[:, 1] > side + 60).any()
     assert (told(found)[:, 1] < side).all()
     assert (nearest(places, told(found)) < 4.5).mean() > 0.95
+
+
+@pytest.fixture(scope="module")
+def two_fields():
+    """Holes left and right on one lattice, four steps of plain film between: view, lattice, what is told."""
+    rng, pitch = np.random.default_rng(9), 36.0
+    rows, cols = np.indices((500, 800), np.float64)
+    counts = np.full(rows.shape, 60.0)
+    for row in np.arange(30.0, 480.0, pitch):
+        for col in np.arange(30.0, 780.0, pitch):
+            if not 300 < col < 480:
+                counts *= 1 + 0.5 * np.clip(10.5 - np.hypot(rows - row, cols - col), 0, 1)
+    view, best = either(view_of(rng.poisson(counts).astype(np.float32)), Expected(None, None))
+    return view, best, settled(view, best)[0]
+
+
+def test_holes_in_an_opening_passed_over_are_found(two_fields):
+    view, best, holes = two_fields
+    left = [hole for hole in holes if hole.col_px < 310 and hole.status is Site.HOLE]
+    masked = replace(view, film=view.film & (np.indices(view.film.shape)[1] < 390))
+    added = [hole for hole in looked_again(masked, best, left) if hole.col_px > 400]
+    true = [hole for hole in holes if hole.col_px > 470 and hole.status is Site.HOLE]
+    assert len(true) > 50
+    assert len(added) >= 0.98 * len(true)
+    assert min(hole.col_px for hole in added) > 460, "none on film without holes"
+
+
+def test_sites_among_such_as_chance_makes_are_known_as_such():
+    """Sure holes left, noise right: a site there that seems to hold something is doubted, and left out far off."""
+    places = np.stack(np.meshgrid(np.arange(10.0), np.arange(12.0), indexing="ij"), -1).reshape(-1, 2) * 30
+    right = places[:, 1] > 165
+    seeming = right & (np.arange(len(places)) % 5 == 0)
+    sureness = np.where(right, np.where(seeming, 4.0, 1.0), 20.0)
+    support = np.where(right, np.where(seeming, 0.8, 0.3), 1.0)
+    ones = np.ones(len(places))
+    chance, lonely = _among_chance(Step(ones, sureness, support, ones, ones), places, 30.0)
+    assert not chance[~right].any()
+    assert chance[places[:, 1] > 225].all()
+    assert lonely[places[:, 1] > 225].all()
+    assert not lonely[places[:, 1] < 195].any(), "beside sure holes a site without one is told as missing"
