@@ -2,7 +2,8 @@
 
 Half of the scenes are grids as they are usual; in the others every kind of damage is about as frequent as the others,
 so that rare ones are learnt too. Openings that metal covers in part are rare and stand in known places, therefore some
-pictures are taken there. Pictures are those of seeds: the same seed gives the same one.
+pictures are taken there. Where an opening takes many pixels, pictures are large and stand on one, or few would show a
+whole one. Pictures are those of seeds: the same seed gives the same one.
 """
 
 import dataclasses
@@ -29,6 +30,12 @@ FIELD = (3.5, 9.0)
 """Width of a picture in steps of the mesh."""
 
 SIDE_PX = (400, 1536)
+FINE_SIDE_PX = 3072
+"""Greatest side of a picture whose pixels are of the finer half."""
+
+BESIDE = 0.2
+"""How far from the middle of such a picture an opening's middle lies at most, as a share of the mesh's pitch."""
+
 DAMAGE = ("empty", "torn", "cracked", "dry", "thick", "small", "crystalline", "contaminated")
 DAMAGE_SHARE = (0.02, 0.15)
 AT_RIM = 0.25
@@ -107,6 +114,8 @@ def set_scene(seed: int) -> SetScene:
     world = world_of(instrument)
     preset = _preset(scene, world.bars.mesh.pitch_um, rng)
     place = _place(scene, world, rng)
+    if preset.pixel_size_a < PIXEL_A[1]:
+        place = _on_an_opening(world, place, rng)
     try:
         aim(instrument, preset, place, tilt_deg=scene.tilt_deg)
     except BadInput:  # the grid lies so that the stage cannot reach that far
@@ -121,7 +130,8 @@ def _preset(scene: Scene, pitch_um: float, rng: np.random.Generator) -> Preset:
     low, high = PIXEL_A[:2] if fine else PIXEL_A[1:]
     pixel_a = math.exp(float(rng.uniform(math.log(low), math.log(high))))
     field_um = pitch_um * float(rng.uniform(*FIELD))
-    rows, cols = (int(np.clip(field_um * share * 1e4 / pixel_a, *SIDE_PX)) for share in rng.uniform(0.75, 1.25, 2))
+    least, most = SIDE_PX[0], FINE_SIDE_PX if fine else SIDE_PX[1]
+    rows, cols = (int(np.clip(field_um * share * 1e4 / pixel_a, least, most)) for share in rng.uniform(0.75, 1.25, 2))
     dose = preset.dose_e_per_a2 * (preset.pixel_size_a / pixel_a) ** 2
     return preset.model_copy(update={"pixel_size_a": pixel_a, "rows_px": rows, "cols_px": cols, "dose_e_per_a2": dose})
 
@@ -139,6 +149,14 @@ def _place(scene: Scene, world: GridWorld, rng: np.random.Generator) -> tuple[fl
         away = math.hypot(x, y)
     shrunk = min(1.0, _FARTHEST_UM / away)
     return x * shrunk, y * shrunk
+
+
+def _on_an_opening(world: GridWorld, place: tuple[float, float], rng: np.random.Generator) -> tuple[float, float]:
+    """Move a place to the opening next to it, though not quite to its middle."""
+    i, j = world.square_at(*(np.array(value) for value in place))
+    off_um = world.bars.mesh.pitch_um * rng.uniform(-BESIDE, BESIDE, 2)
+    x, y = (world.centre_of(int(i), int(j)) + off_um).tolist()
+    return x, y
 
 
 def _mark(label: SquareLabel) -> SquareMark:
