@@ -4,7 +4,7 @@ The search gives the lattice and the usual hole; then every site of it is judged
 one, something covered, or film where a hole should be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -19,6 +19,7 @@ from .film import View, view_beside_even_openings, view_of
 from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
+from .many_sizes import many_sizes
 from .placing import placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Scene
@@ -28,6 +29,8 @@ from .working_size import finite
 
 _LEAST_PX = 48
 _SURE = 0.6
+_BEYOND_DOUBT, _ALL_AROUND, _SMALL_PX, _MANY_MORE = 0.95, 0.97, 4.0, 1.25
+
 _BORDER_PART = 0.2
 _MOSTLY_FILM = 0.7
 
@@ -46,7 +49,7 @@ class HoleOptions(BaseModel):
     second_look: bool = Field(
         True,
         description="Look again at sites without a hole, for holes under ice so thick that they hardly show, beside "
-        "bare openings, and, where there is no lattice, for holes that stand alone.",
+        "bare openings, and, where there is no sure lattice, for holes of many sizes and such as stand alone.",
     )
     min_score: float = Field(0.0, ge=0, le=1, description="Sites scored lower are left out of the answer.")
 
@@ -73,19 +76,33 @@ class LatticeHoles:
         if view is None:
             return _none(image, "the film is of one value: no holes can be told from it")
         with stage("lattice") as say:
-            view, best = self._best(view, image.pixel_size_a)
+            shown, best = self._best(view, image.pixel_size_a)
             if self._options.second_look and view.has_bars:
-                view, best = self._beside_bare(pixels, view, best, image.pixel_size_a)
-            say("none" if best is None else _told(best, view.step))
+                shown, best = self._beside_bare(pixels, shown, best, image.pixel_size_a)
+            say("none" if best is None else _told(best, shown.step))
         if best is None or best.confidence < _SURE:
-            return self._without_lattice(image, pixels, view)
+            return self._of_many_sizes(image, view) or self._without_lattice(image, pixels, shown)
         with stage("sites") as say:
-            holes, lattice = settled(view, best)
-            if self._options.second_look:
-                holes = looked_again(view, best, holes)
+            holes, lattice = settled(shown, best)
             say(counted(hole.status.value for hole in holes))
-        if not holes:
-            return self._without_lattice(image, pixels, view)
+        several = None if _of_one_size(best, holes) else self._of_many_sizes(image, view)
+        if several is not None and len(several.holes) > _MANY_MORE * len(_seen(holes)):
+            return several
+        if self._options.second_look:
+            with stage("sites, a second look") as say:
+                holes = looked_again(shown, best, holes)
+                say(counted(hole.status.value for hole in holes))
+        return self._kept(image, holes, lattice) if holes else self._without_lattice(image, pixels, shown)
+
+    def _of_many_sizes(self, image: Image, view: View) -> HoleDetections | None:
+        if not self._options.second_look:
+            return None
+        with stage("holes of many sizes") as say:
+            found = many_sizes(view)
+            say("none" if found is None else counted(hole.status.value for hole in found.holes))
+        return None if found is None else self._kept(image, found.holes, found.lattice)
+
+    def _kept(self, image: Image, holes: Sequence[FoundHole], lattice: Lattice) -> HoleDetections:
         kept = tuple(hole for hole in holes if hole.score >= self._options.min_score)
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
@@ -123,6 +140,18 @@ class LatticeHoles:
         if expected != Expected(None, None) and (best is None or best.confidence < _SURE):
             shown, best = either(view, Expected(None, None))
         return shown, best
+
+
+def _of_one_size(best: Checked, holes: Sequence[FoundHole]) -> bool:
+    """Tell whether a circle of the usual size lies on the edges of the holes told; tiny ones have few px of edge."""
+    if best.confidence < _BEYOND_DOUBT:
+        return False
+    support = [hole.features["support"] for hole in _seen(holes)]
+    return best.shape.radius < _SMALL_PX or not support or float(np.median(support)) >= _ALL_AROUND
+
+
+def _seen(holes: Sequence[FoundHole]) -> list[FoundHole]:
+    return [hole for hole in holes if hole.status in (Site.HOLE, Site.PARTIAL)]
 
 
 def expected_in(view: View, pixel_size_a: float | None, diameter_um: float | None, pitch_um: float | None) -> Expected:

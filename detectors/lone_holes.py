@@ -26,7 +26,7 @@ _APART = 4.0
 _ROUND, _ALL_AROUND, _SURE, _EVEN = 0.8, 0.95, 12.0, 0.45
 _CUT, _OVERSHOT = 0.85, 1.5
 _MOST_STRETCH = 1.45
-_ROUNDS = 5
+_ROUNDS, _HOPELESS_AFTER, _HOPELESS = 5, 2, 0.3
 _IN_VIEW, _WHOLE = 0.6, 0.97
 _SEEN_RADIUS, _AS_BRIGHT, _LEAST_SHARE = 6.0, 0.7, 0.25
 _SAME_SIZE, _SAME_CONTRAST = 1.12, 0.4
@@ -56,7 +56,7 @@ def lone_holes(view: View) -> list[FoundHole]:
     list of FoundHole
         In px of the image; one of each size at least is wholly in view.
     """
-    found = _distinct([lone for radius, place in _bright_places(view) if (lone := _judged(view, radius, place))])
+    found = distinct([lone for radius, place in _bright_places(view) if (lone := judged(view, radius, place))])
     holes: list[FoundHole] = []
     while found:
         alike = [lone for lone in found if 1 / _SAME_SIZE < lone.shape.radius / found[0].shape.radius < _SAME_SIZE]
@@ -65,7 +65,7 @@ def lone_holes(view: View) -> list[FoundHole]:
         alike = [lone for lone in alike if lone.shape.contrast > _SAME_CONTRAST * contrast]
         whole = any(lone.visible >= _WHOLE for lone in alike)
         if whole and _share_of_bright_places(view, alike) >= _LEAST_SHARE:
-            holes += [_hole(view, lone) for lone in alike]
+            holes += [hole_of(view, lone) for lone in alike]
     return holes
 
 
@@ -78,18 +78,28 @@ def _bright_places(view: View) -> list[tuple[float, Points]]:
     return places
 
 
-def _judged(view: View, radius: float, place: Points) -> Lone | None:
-    """Measure the edge around a bright place; None where it is not that of a hole."""
+def judged(view: View, radius: float, place: Points, least: float = _LEAST_RADIUS) -> Lone | None:
+    """Measure the edge around a bright place, (1, 2) px of the view; None where it is not that of a hole.
+
+    Parameters
+    ----------
+    view, place, radius
+        Where to look, and for what size first, px of the view.
+    least
+        Radius of the smallest hole told, px of the view.
+    """
     scene, apart = scene_for(view, radius), _APART * radius
     shape = usual_shape(scene, place, radius, apart)
     roundness = np.zeros(1)
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
         # The brightest place is not the middle where film is uneven: a circle through the edge is nearer, and again.
+        if number == _HOPELESS_AFTER and roundness[0] < _HOPELESS:
+            return None
         if shape is None or not 0.5 * radius < shape.radius < 1.8 * radius:
             return None
         place, roundness = edged(scene, place, replace(shape, stretch=np.eye(2)), apart)
         shape = usual_shape(scene, place, shape.radius, apart)
-    if roundness[0] < _ROUND or shape is None or shape.radius < _LEAST_RADIUS:
+    if roundness[0] < _ROUND or shape is None or shape.radius < least:
         return None
     if not _CUT < shape.sharpness < _OVERSHOT or np.linalg.cond(shape.stretch) > _MOST_STRETCH:
         return None
@@ -103,7 +113,7 @@ def _judged(view: View, radius: float, place: Points) -> Lone | None:
     return Lone(place[0], shape, merit, visible, float(step.inside[0]))
 
 
-def _distinct(found: list[Lone]) -> list[Lone]:
+def distinct(found: list[Lone]) -> list[Lone]:
     """Keep the best of those that overlap."""
     kept: list[Lone] = []
     for lone in sorted(found, key=lambda lone: -lone.merit):
@@ -127,7 +137,7 @@ def _share_of_bright_places(view: View, holes: list[Lone]) -> float:
     return len(holes) / max(int((all_tops > _AS_BRIGHT * float(there.min())).sum()), len(holes))
 
 
-def _hole(view: View, lone: Lone) -> FoundHole:
+def hole_of(view: View, lone: Lone) -> FoundHole:
     """Bring one hole to pixels and counts of the image."""
     row, col = lone.place * view.step + (view.step - 1) / 2
     status = Site.HOLE if lone.visible >= _WHOLE else Site.PARTIAL
