@@ -26,7 +26,7 @@ from .stages import counted, stage
 
 _GOOD = 0
 _LARGE_PX = 2**24
-_CUT = 0.5
+_CUT = 0.1
 """What a cut opening's shape is worth beside what a whole one shows."""
 
 
