@@ -58,7 +58,7 @@ def many_sizes(view: View) -> ManySizes | None:
         return None
     kept = [sure[int(index)] for index in fit.members]
     others = _elsewhere(view, fit, kept)
-    holes = tuple(hole_of(view, lone) for lone in (*kept, *others))
+    holes = tuple(_hole(view, fit, lone) for lone in (*kept, *others))
     return ManySizes(holes, _told(view, fit, len(fit.members) / len(sure)))
 
 
@@ -67,7 +67,7 @@ def _places(view: View) -> list[tuple[float, Points]]:
     found: list[tuple[float, float, Points]] = []
     for discs in looks(view, radii(view, _LEAST_RADIUS)):
         tops = discs.peaks[:_MOST_PEAKS] * discs.step + (discs.step - 1) / 2
-        found += [(float(one), discs.radius, top) for one, top in zip(discs.strength, tops, strict=False)]
+        found += [(float(one), discs.radius, top) for one, top in zip(discs.strength[:_MOST_PEAKS], tops, strict=True)]
     kept: list[tuple[float, Points]] = []
     for _, radius, top in sorted(found, key=lambda one: -one[0]):
         if all(np.hypot(*(top - other)) > _APART * max(radius, size) for size, other in kept):
@@ -139,6 +139,13 @@ def _refined(view: View, lone: Lone, pitch: float) -> Lone:
     if shape is None or not 1 / _NEAR < shape.radius / radius < _NEAR:
         return lone
     return replace(lone, place=place[0], shape=shape)
+
+
+def _hole(view: View, fit: Fit, lone: Lone) -> FoundHole:
+    """Bring one hole to pixels and counts of the image, with the whole numbers of its site."""
+    hole = hole_of(view, lone)
+    i, j = np.rint((lone.place - fit.origin) @ np.linalg.inv(fit.basis))
+    return replace(hole, features={**hole.features, "i": float(i), "j": float(j)})
 
 
 def _told(view: View, fit: Fit, confidence: float) -> Lattice:

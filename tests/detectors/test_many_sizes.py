@@ -46,6 +46,9 @@ def test_each_hole_is_told_with_its_own_size(seed: int) -> None:
     assert (beside[~border.any(1)] < 3.0).all()
     assert found.lattice is not None
     assert np.hypot(*found.lattice.a_px) == pytest.approx(PITCH, rel=0.01)
+    numbers = np.array([(hole.features["i"], hole.features["j"]) for hole in found.holes])
+    sites = found.lattice.origin_px + numbers @ np.array([found.lattice.a_px, found.lattice.b_px])
+    assert np.hypot(*(sites - told[:, :2]).T).max() < 0.1 * PITCH
 
 
 def test_the_numbers_of_a_lattice_are_not_lost_where_all_have_one_size() -> None:
