@@ -218,6 +218,8 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
         return None
     scene = scene_for(view, shape.radius)
     places = _thinned(_expected_sites(view, better), _MOST_LOOKED_AT)
+    if len(places) == 0:
+        return None
     seen = evidence(scene, placed(view, scene, places, shape, pitch_of(better.basis)), shape, pitch_of(better.basis))
     between = [places + np.array(part) @ better.basis for part in _HALVES]
     between = [half[_on(view.film, half)] for half in between]

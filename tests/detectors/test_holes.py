@@ -1,9 +1,12 @@
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
+from epicycle.detectors import hole_search
+from epicycle.detectors.film import view_of
 from epicycle.detectors.holes import lattice_holes
 from epicycle.detectors.records import LatticeKind, Site
 from epicycle.hardware.records import Image
@@ -244,3 +247,22 @@ def test_holes_that_are_fainter_in_turn_are_not_left_out(faint):
     found = lattice_holes({}).find(Image(pixels)).holes
     whole = [hole for hole in found if hole.status is Site.HOLE]
     assert len(whole) > 0.95 * holes
+
+
+def test_a_lattice_that_ends_beside_the_film_is_none(draw_holes, monkeypatch):
+    """Sites moved to what is bright may draw the lattice off the little film there is, in the last round too."""
+    view = view_of(draw_holes(np.random.default_rng(3)).pixels)
+    found = hole_search.proposed(view, hole_search.Expected(None, None))[0]
+    assert hole_search.checked(view, found, hole_search.Expected(None, None)) is not None
+    refined, rounds = hole_search._refined, []
+
+    def drawn_off(*given):
+        rounds.append(refined(*given))
+        better, shape = rounds[-1]
+        if len(rounds) == 1:
+            return better, shape
+        return replace(better, origin=np.array([-3000.0, -3000.0]), basis=7000.0 * np.eye(2)), shape
+
+    monkeypatch.setattr(hole_search, "_refined", drawn_off)
+    assert hole_search.checked(view, found, hole_search.Expected(None, None)) is None
+    assert len(rounds) == 2
