@@ -169,7 +169,8 @@ def _scale(inside: NDArray[np.float32]) -> tuple[float, float]:
 
 def _openings(small: NDArray[np.float32], film: Mask, level: float, spread: float) -> NDArray[np.uint8] | None:
     """Tell which opening each pixel is nearest to; None where all are of much the same level and spread."""
-    count, found, stats, _ = cv2.connectedComponentsWithStats(film.astype(np.uint8), connectivity=4)
+    # Connected as for the distance transform below, to which openings that touch by a corner are one.
+    count, found, stats, _ = cv2.connectedComponentsWithStats(film.astype(np.uint8), connectivity=8)
     kept = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] > _OWN_PART * film.size][:255]
     if len(kept) < 2:
         return None

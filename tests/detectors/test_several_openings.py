@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from epicycle.detectors.film import view_of
+from epicycle.detectors.film import _openings, view_of
 from epicycle.detectors.holes import lattice_holes
 from epicycle.detectors.records import Site
 from epicycle.hardware.records import Image
@@ -69,3 +69,16 @@ def test_holes_darker_than_their_film_are_no_half_step_off(draw_holes, cell):
     away = np.hypot(*(drawn.whole[:, None] - places[None]).transpose(2, 0, 1))
     assert (away.min(axis=1) < 3.0).mean() >= 0.97
     assert np.median([hole.mean for hole in told]) == pytest.approx(45, rel=0.12)
+
+
+def test_openings_that_touch_by_a_corner_are_seen_at_one_level():
+    """Each pixel of film has the number of an opening, and each number has film: its level is known."""
+    film = np.zeros((300, 300), np.bool_)
+    film[20:120, 20:120] = film[120:220, 120:220] = film[230:290, 20:100] = True
+    pixels = np.where(film, 40.0, 2.0).astype(np.float32)
+    pixels[120:220, 120:220], pixels[230:290, 20:100] = 90.0, 150.0
+    pixels = np.random.default_rng(1).poisson(pixels).astype(np.float32)
+    own = _openings(pixels, film, 90.0, 10.0)
+    assert own is not None
+    assert set(np.unique(own[film])) == {0, 1}
+    assert np.unique(own[230:290, 20:100]).size == 1
