@@ -41,6 +41,9 @@ MOST_ROWS = 40
 CELL_CASES, MOST_CELLS = 12, 10
 """Fewest cases of a cell, and about the most cells of a class."""
 
+KIND = 3
+"""Levels from one grid to all of its kind: between are those of its film and of its mesh, which have no cells."""
+
 FINE_CASES, MOST_FINE = 4, 60
 """The same for the openings of one grid: which of them a finder likes best hangs on their light more than on chance."""
 
@@ -65,7 +68,7 @@ SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 DIGITS = 5
 
 ABOUT: Mapping[str, str] = {
-    "opening": "Squares found on an atlas, by class, evenness and kind of grid; covariate: light against the median.",
+    "opening": "Squares found on an atlas, by class, evenness, kind of grid, mesh and film; covariate: light/median.",
     "cut opening": "Squares that the atlas's border cuts, by class; covariate: share of the square in the picture.",
     "centre": "Middle of the opening in a view of a square, by its film; covariate: µm from the view's middle.",
     "square lattice": "Hole lattice on a view of a square, by film, square, what holes hold; covariate: its ice in nm.",
@@ -195,8 +198,10 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     # What is particular needs cases enough of its own, or the general stands for it. Of openings it never does where
     # there are any on that grid, or on grids of its kind: empty ones are taken for good squares on some kinds only.
     own = {case[1] for case in cases} if name == OF_WHOLE_GRIDS else set()
-    alone = own | {path.rpartition(PARTICULAR)[0] for path in own}
-    classes = {of: mine for of, mine in classes.items() if of in alone or len(mine) >= _fewest(of)}
+    alone = {of for path in own for of in (path, _above(path, KIND))}
+    needless = {_above(path, levels) for path in own for levels in range(1, KIND)}
+    wanted = (of for of in classes if of not in needless and (of in alone or len(classes[of]) >= _fewest(of)))
+    classes = {of: classes[of] for of in wanted}
     sizes = dict.fromkeys(own, (FINE_CASES, MOST_FINE))
     cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of], *sizes.get(of, ()))]
     cells += _cells(ANY, first)
@@ -213,12 +218,22 @@ def _fewest(of: str) -> int:
 
 
 def _grids(of_one_grid: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Name the grids of each class."""
+    """Name the grids of each class, from the general to the particular; among films with holes only such stand in."""
     found: dict[str, set[str]] = {}
     for path in of_one_grid:
-        *_, kind, name = path.split(PARTICULAR)
-        found.setdefault(kind, set()).add(name)
+        *_, kind, mesh, film, name = path.split(PARTICULAR)
+        whole = path_of(kind, mesh, film, name)
+        particular = path_of(kind, mesh, film)
+        found.setdefault(particular, set()).add(whole)
+        if film not in {film for film, _, _ in WITHOUT_LATTICE}:
+            found.setdefault(path_of(kind, mesh), set()).add(whole)
+            found.setdefault(kind, set()).add(whole)
     return {kind: tuple(sorted(names)) for kind, names in sorted(found.items())}
+
+
+def _above(path: str, levels: int) -> str:
+    """Give the class so many levels above one."""
+    return path.rsplit(PARTICULAR, levels)[0]
 
 
 def _group(name: str, picture: str) -> str:

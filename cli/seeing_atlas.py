@@ -10,6 +10,7 @@ from ..detectors.records import FoundSquare
 from ..detectors.sighted import LEAST_SHARE, is_whole, share_in_view
 from ..hardware.records import Image, StagePosition
 from ..hardware.simulator.pictures.view import View
+from ..hardware.simulator.pixel_free.conditions import grid_class, path_of
 from ..hardware.simulator.pixel_free.error_models import CATEGORIES, PARTICULAR
 from ..imaging.sighted import frame_sighted
 from ..orchestrator import worker
@@ -100,7 +101,8 @@ def _openings(
             answer = None
             if match is not None:
                 answer = _whole(found[match], bench, n, view, offset, side, unit)
-            seen.add("opening", bench.grid.name, of, float(bench.openings.relative_light[n]), answer)
+            like = path_of(of, grid_class(bench.world))
+            seen.add("opening", bench.grid.name, like, float(bench.openings.relative_light[n]), answer)
         else:
             short = None if match is None else [found[match].score, _category(found[match])]
             seen.add("cut opening", bench.grid.name, of.partition(PARTICULAR)[0], share, short)

@@ -1,7 +1,9 @@
 """From observations to error models: cells of classes, and how far answers of one group go together."""
 
+import json
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,23 @@ from scipy.special import ndtr
 
 from epicycle.cli import fitting
 from epicycle.hardware.simulator.grid.cassette_world import KINDS
-from epicycle.hardware.simulator.pixel_free.error_models import ANY, GROUPS, TABLES, Cell, Table
+from epicycle.hardware.simulator.pixel_free.error_models import (
+    ANY,
+    GROUPS,
+    TABLES,
+    Cell,
+    Table,
+    load_error_models,
+)
+from epicycle.protocols.errors import BadInput
+
+ON_FILM = "broken > mesh 300 > R2/1"
+
+
+def a_row_each() -> dict[str, list[list[Any]]]:
+    """Give each table one answer."""
+    of = {"opening": f"torn > even > {ON_FILM}"}
+    return {name: [["a-s0", of.get(name, "film"), 1.0, [0.5] * len(columns)]] for name, columns in TABLES.items()}
 
 
 def cell(of: str, share: float) -> Cell:
@@ -34,10 +52,7 @@ def test_every_table_says_what_it_is_about_and_what_goes_together() -> None:
 
 
 def test_a_class_has_cells_of_its_own_where_enough_was_seen() -> None:
-    rows = {
-        name: [["a-s0", "film", 1.0, [0.5] * len(columns)], ["a-s1", "film", 2.0, None]]
-        for name, columns in TABLES.items()
-    }
+    rows = {name: [row, ["a-s1", row[1], 2.0, None]] for name, (row,) in a_row_each().items()}
     wide = [
         ["a-s0-1", of, float(n), [0.1 * n, 0.0, 1.0] if n % 2 else None]
         for of, count in (("film > R2/1", 30), ("film > R2/2", 5))
@@ -52,7 +67,7 @@ def test_a_class_has_cells_of_its_own_where_enough_was_seen() -> None:
 
 
 def autofocus_table(cases: list[tuple[float, bool]]) -> Table:
-    rows = {name: [["a-s0", "film", 1.0, [0.5] * len(columns)]] for name, columns in TABLES.items()}
+    rows = a_row_each()
     seen: list[list[Any]] = [["a-s0-1", "film > R2/1", at, [at, 0.0, 1.0] if there else None] for at, there in cases]
     part = {"seed": 1, "pictures": {"atlas": 1}, "rows": {**rows, "autofocus": seen}}
     return fitting.fitted([part], "epicycle simulate fit", "demo-2k").tables["autofocus"]
@@ -85,29 +100,59 @@ def test_a_share_that_does_not_change_is_one_share() -> None:
 def test_openings_are_answered_as_those_of_one_grid_were() -> None:
     """Two grids of a kind: on one all openings score high, on the other all low; a third kind has its own scores."""
     rng = np.random.default_rng(3)
-    rows = {name: [["a-s0", "film", 1.0, [0.5] * len(columns)]] for name, columns in TABLES.items()}
+    rows = a_row_each()
     parts = []
     for seed, usual in ((1, 0.2), (2, 0.8)):
         mine: list[list[Any]] = [
-            ["atlas", f"{name} > even > broken", 1.0, [usual + 0.01 * float(rng.standard_normal()), *[0.0] * 5]]
+            [
+                "atlas",
+                f"{name} > even > broken > mesh 300 > R2/1",
+                1.0,
+                [usual + 0.01 * float(rng.standard_normal()), *[0.0] * 5],
+            ]
             for name in ("empty", "torn")
             for _ in range(40)
         ]
         parts.append({"seed": seed, "pictures": {"atlas": 1}, "rows": {**rows, "opening": mine}})
-    parts[0]["rows"]["opening"].append(["atlas", "dry > even > broken", 1.0, [0.1, *[0.0] * 5]])
-    others = [["atlas", "dry > even > good", 1.0, [0.9, *[0.0] * 5]] for _ in range(40)]
+    parts[0]["rows"]["opening"].append(["atlas", f"dry > even > {ON_FILM}", 1.0, [0.1, *[0.0] * 5]])
+    others = [["atlas", "dry > even > good > mesh 300 > R2/1", 1.0, [0.9, *[0.0] * 5]] for _ in range(40)]
     parts.append({"seed": 3, "pictures": {"atlas": 1}, "rows": {**rows, "opening": others}})
     table = fitting.fitted(parts, "epicycle simulate fit", "demo-2k").tables["opening"]
-    assert table.grids == {"broken": ("1", "2"), "good": ("3",)}
+    assert set(table.grids) == {f"{kind}{more}" for kind in ("broken", "good") for more in ("", *OF_FILM)}
     for quantile, usual in ((0.1, 0.2), (0.9, 0.8)):
-        like = table.grid_like("broken", quantile)
-        of = [f"{name} > even > broken > {like}" for name in ("empty", "torn", "rim")]
+        like = table.grid_like(ON_FILM, quantile)
+        of = [f"{name} > even > {like}" for name in ("empty", "torn", "rim")]
         drawn = table.draw(of, np.ones(3), np.zeros(3), np.full(3, 0.5))[:, 0]
         assert drawn[:2] == pytest.approx([usual, usual], abs=0.02)
         assert 0.2 < drawn[2] < 0.8, "of a class that this grid has not, as all grids"
-    drawn = table.draw(["dry > even > broken > 2"], np.ones(1), np.zeros(1), np.full(1, 0.5))[:, 0]
+    drawn = table.draw([f"dry > even > {ON_FILM} > 2"], np.ones(1), np.zeros(1), np.full(1, 0.5))[:, 0]
     assert drawn[0] == pytest.approx(0.1), "as one grid of this kind, not as all of other kinds"
-    assert table.grid_like("broken on gold", 0.9) == "", "gold looks otherwise: all grids stand for it"
+
+
+OF_FILM = (" > mesh 300", " > mesh 300 > R2/1")
+
+
+def test_a_grid_is_answered_as_the_likest_one_was() -> None:
+    """Of the same film, else of the same mesh, else of the same kind; never as film without holes where it has some."""
+    seen = {1: "mesh 300 > R2/1", 2: "mesh 300 > R2/2", 3: "mesh 200 > R2/1", 4: "mesh 300 > Lacey"}
+    rows = a_row_each()
+    parts = [
+        {
+            "seed": seed, "pictures": {"atlas": 1},
+            "rows": {**rows, "opening": [["atlas", f"torn > even > dry > {film}", 1.0, [0.1 * seed, *[0.0] * 5]]]},
+        }
+        for seed, film in seen.items()
+    ]  # fmt: skip
+    table = fitting.fitted(parts, "epicycle simulate fit", "demo-2k").tables["opening"]
+
+    def stand_ins(of: str) -> set[str]:
+        return {table.grid_like(of, quantile).rpartition(" > ")[2] for quantile in np.linspace(0, 1, 21)}
+
+    assert stand_ins("dry > mesh 300 > R2/2") == {"2"}
+    assert stand_ins("dry > mesh 300 > R1.2/1.3") == {"1", "2"}
+    assert stand_ins("dry > mesh 400 > R2/1") == {"1", "2", "3"}
+    assert stand_ins("dry > mesh 300 > Lacey") == {"4"}
+    assert table.grid_like("dry on gold > mesh 300 > R2/1", 0.5) == "dry on gold > mesh 300 > R2/1"
 
 
 def test_every_kind_is_seen_on_every_material_and_some_films_have_no_lattice() -> None:
@@ -123,3 +168,13 @@ def test_equal_answers_do_not_count_as_going_together() -> None:
     cases = [(str(n // 30), ("picture", "film", 0.0, [0.95])) for n in range(300)]
     table = Table(about="", columns=("x",), alike=0.0, cells=(cell("film", 1.0), cell(ANY, 1.0)))
     assert fitting._alike(table, cases) == 0.0
+
+
+def test_a_fit_of_a_version_that_told_grids_otherwise_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    parts = [{"seed": 1, "pictures": {"atlas": 1}, "rows": a_row_each()}]
+    body = fitting.fitted(parts, "epicycle simulate fit", "demo-2k").model_dump(mode="json")
+    body["tables"]["opening"]["grids"] = {"broken": ["1"]}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(body))
+    with pytest.raises(BadInput, match=r"not told by its path.*fitted anew with `epicycle simulate fit`"):
+        load_error_models(str(path))

@@ -78,8 +78,7 @@ class Openings:
     relative_light
         The same against the grid's median.
     of
-        Class: what became of it, or ``rim`` where the grid's rim cuts it; whether its light is even; and the kind of
-        grid and its film, as finders judge an opening by what is usual around it.
+        Class: what became of it, or ``rim`` where the grid's rim cuts it; and whether its light is even.
     """
 
     i: Ints
@@ -162,7 +161,7 @@ def openings_of(instrument: Instrument, world: GridWorld) -> Openings:
     names = [SquareKind(int(kind)).name.lower() for kind in squares.kind.ravel()[near]]
     cut = np.asarray((np.hypot(px, py) > RIM_UM).any(axis=1))
     of = tuple(
-        path_of("rim" if beyond else name, "uneven" if rough else "even", grid_class(world))
+        path_of("rim" if beyond else name, "uneven" if rough else "even")
         for name, beyond, rough in zip(names, cut, uneven, strict=True)
     )
     usual = float(np.median(light[~cut])) if (~cut).any() else 1.0
@@ -325,8 +324,8 @@ def _on(world: GridWorld, name: str) -> str:
 
 
 def grid_class(world: GridWorld) -> str:
-    """Tell grids apart by their kind and what their film is made of."""
-    return _on(world, world.spec.kind)
+    """Tell grids apart by their kind and what their film is made of, then by mesh, then by the film's holes."""
+    return path_of(_on(world, world.spec.kind), f"mesh {world.spec.mesh}", world.spec.hole_type)
 
 
 def _site(world: GridWorld, name: str, holds: str) -> str:

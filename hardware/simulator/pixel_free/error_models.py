@@ -69,8 +69,8 @@ class Table(Frozen):
     alike: float = Field(ge=0, le=1, description="Correlation of the answers within one group.")
     grids: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="Grids that have cells of their own, by their class: what a finder makes of one opening hangs on "
-        "what it makes of the others, so a whole grid is answered as one of these was.",
+        description="Paths of grids that have cells of their own, by every class they are of: what a finder makes of "
+        "one opening hangs on what it makes of the others, so a whole grid is answered as one of these was.",
     )
     together: float = Field(
         default=0.0, ge=0, le=1, description="Correlation, within one group, of whether there is an answer at all."
@@ -86,6 +86,9 @@ class Table(Frozen):
             raise ValueError("a cell with answers needs rows")
         if ANY not in {cell.of for cell in self.cells}:
             raise ValueError(f"a table needs a cell of the class {ANY}")
+        strange = [name for of, names in self.grids.items() for name in names if not name.startswith(of + PARTICULAR)]
+        if strange:
+            raise ValueError(f"the grid {strange[0]} is not told by its path, from its kind to its film")
         return self
 
     @cached_property
@@ -148,9 +151,17 @@ class Table(Frozen):
         return answers
 
     def grid_like(self, of: str, quantile: float) -> str:
-        """Name a grid of this class that has cells of its own; empty where none has: then all grids stand for it."""
-        names = self.grids.get(of, ())
-        return names[min(int(quantile * len(names)), len(names) - 1)] if names else ""
+        """Give the path of a grid with cells of its own: of this class, or else of the nearest more general one.
+
+        The class itself where no grid has any: then all grids stand for it.
+        """
+        path = of
+        while path not in self.grids:
+            path, more, _ = path.rpartition(PARTICULAR)
+            if not more:
+                return of
+        names = self.grids[path]
+        return names[min(int(quantile * len(names)), len(names) - 1)]
 
     def column(self, name: str) -> int:
         """Say where a column stands."""
@@ -255,7 +266,10 @@ def _read(name_or_file: str) -> ErrorModels:
     try:
         return ErrorModels.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise BadInput(f"error models {name_or_file}: {first_complaint(error)}") from error
+        raise BadInput(
+            f"error models {name_or_file}: {first_complaint(error)}; what another version made is fitted anew with "
+            "`epicycle simulate fit`"
+        ) from error
 
 
 def _between(rows: Floats, quantile: Floats) -> Floats:
