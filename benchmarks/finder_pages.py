@@ -65,6 +65,9 @@ SCENES = (
     Scene("torn film", HOLES, "square", {**CARBON, "torn": 0.4}, 66, 900, "torn"),
     Scene("thick ice: holes hardly show", HOLES, "square", {**CARBON, "kind": "thick-ice"}, 66, 900, "thick"),
     Scene("holes darker than the film", HOLES, "square", {**CARBON, "kind": "filled-holes"}, 66, 900),
+    Scene(
+        "holes of many sizes", ("lattice-holes",), "square", {**CARBON, "hole_type": "MultiA", "mesh": "200"}, 110, 900
+    ),
     Scene("two holes in view", HOLES, "hole", CARBON, 4.6, 700),
     Scene("lacey film", HOLES, "square", {**CARBON, "hole_type": "Lacey"}, 60, 700),
     Scene("film all over, holes of 75 px", PTOLEMY_HOLES, "hole", CARBON, 22, 850),
