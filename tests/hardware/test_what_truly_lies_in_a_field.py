@@ -36,7 +36,7 @@ def test_holes_that_hold_more_ice_than_their_film_are_told_apart(
     assert holds.most_common(1)[0][0] == usual
 
 
-def test_an_opening_is_of_its_grids_kind_and_uneven_where_its_ice_is(
+def test_openings_are_uneven_where_their_ice_is_on_a_grid_of_a_kind_mesh_and_film(
     bench: Callable[..., Any], behind: Behind, on_square: OnSquare
 ) -> None:
     rough = {}
@@ -44,7 +44,8 @@ def test_an_opening_is_of_its_grids_kind_and_uneven_where_its_ice_is(
         instrument = _of_kind(bench, behind, on_square, kind)
         assert instrument.world is not None
         of = [name.split(PARTICULAR) for name in conditions.openings_of(instrument, instrument.world).of]
-        assert {name[2] for name in of} == {kind}
+        assert {len(name) for name in of} == {2}
+        assert conditions.grid_class(instrument.world).split(PARTICULAR) == [kind, "mesh 300", "R1.2/1.3"]
         rough[kind] = sum(name[1] == "uneven" for name in of) / len(of)
     assert rough["good"] < 0.1 < 0.4 < rough["aldolase"]
 
