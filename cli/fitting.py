@@ -41,11 +41,11 @@ MOST_ROWS = 40
 CELL_CASES, MOST_CELLS = 12, 10
 """Fewest cases of a cell, and about the most cells of a class."""
 
-KIND = 3
-"""Levels from one grid to all of its kind: between are those of its film and of its mesh, which have no cells."""
-
 FINE_CASES, MOST_FINE = 4, 60
 """The same for the openings of one grid: which of them a finder likes best hangs on their light more than on chance."""
+
+KIND = 3
+"""Levels from one grid to all of its kind: between are those of its film and of its mesh, which have no cells."""
 
 CERTAIN_CHANGE = 12.0
 """Chi-square of two shares, the best of many cuts, from which they are held to differ: once in a hundred by chance."""
@@ -219,13 +219,14 @@ def _fewest(of: str) -> int:
 
 def _grids(of_one_grid: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Name the grids of each class, from the general to the particular; among films with holes only such stand in."""
+    without = {hole_type for hole_type, _, _ in WITHOUT_LATTICE}
     found: dict[str, set[str]] = {}
     for path in of_one_grid:
         *_, kind, mesh, film, name = path.split(PARTICULAR)
         whole = path_of(kind, mesh, film, name)
         particular = path_of(kind, mesh, film)
         found.setdefault(particular, set()).add(whole)
-        if film not in {film for film, _, _ in WITHOUT_LATTICE}:
+        if film not in without:
             found.setdefault(path_of(kind, mesh), set()).add(whole)
             found.setdefault(kind, set()).add(whole)
     return {kind: tuple(sorted(names)) for kind, names in sorted(found.items())}

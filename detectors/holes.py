@@ -20,7 +20,7 @@ from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
 from .many_sizes import many_sizes
-from .placing import placed
+from .placing import lattice_in, placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
 from .scene import Scene
 from .second_look import looked_again
@@ -30,7 +30,6 @@ from .working_size import finite
 _LEAST_PX = 48
 _SURE = 0.6
 _BEYOND_DOUBT, _ALL_AROUND, _SMALL_PX, _MANY_MORE = 0.95, 0.97, 4.0, 1.25
-
 _BORDER_PART = 0.2
 _MOSTLY_FILM = 0.7
 
@@ -237,10 +236,7 @@ def _hole(
 
 def lattice_of(view: View, best: Checked) -> Lattice:
     """Bring the lattice to pixels of the image."""
-    origin = best.proposal.origin * view.step + (view.step - 1) / 2
-    a, b = best.proposal.basis * view.step
-    pairs = [(float(row), float(col)) for row, col in (a, b, origin)]
-    return Lattice(kind_of(best.proposal.basis), pairs[0], pairs[1], pairs[2], best.confidence)
+    return lattice_in(view, best.proposal.origin, best.proposal.basis, best.confidence)
 
 
 def _beyond_film(scene: Scene, reach: float) -> Scene:

@@ -11,9 +11,9 @@ import numpy as np
 from .discs import looks, radii
 from .film import View
 from .hole_shape import Shape, usual_shape
-from .lattice import Fit, bases, fit_lattice, kind_of, recurring_steps, sites_within
+from .lattice import Fit, bases, fit_lattice, recurring_steps, sites_within
 from .lone_holes import Lone, distinct, hole_of, judged
-from .placing import edged
+from .placing import edged, lattice_in
 from .records import FoundHole, Lattice
 from .scene import Points, scene_for
 from .second_look import steps_at
@@ -59,7 +59,7 @@ def many_sizes(view: View) -> ManySizes | None:
     kept = [sure[int(index)] for index in fit.members]
     others = _elsewhere(view, fit, kept)
     holes = tuple(_hole(view, fit, lone) for lone in (*kept, *others))
-    return ManySizes(holes, _told(view, fit, len(fit.members) / len(sure)))
+    return ManySizes(holes, lattice_in(view, fit.origin, fit.basis, len(fit.members) / len(sure)))
 
 
 def _places(view: View) -> list[tuple[float, Points]]:
@@ -146,11 +146,3 @@ def _hole(view: View, fit: Fit, lone: Lone) -> FoundHole:
     hole = hole_of(view, lone)
     i, j = np.rint((lone.place - fit.origin) @ np.linalg.inv(fit.basis))
     return replace(hole, features={**hole.features, "i": float(i), "j": float(j)})
-
-
-def _told(view: View, fit: Fit, confidence: float) -> Lattice:
-    """Bring the lattice to pixels of the image."""
-    a, b = fit.basis * view.step
-    origin = fit.origin * view.step + (view.step - 1) / 2
-    pairs = [(float(row), float(col)) for row, col in (a, b, origin)]
-    return Lattice(kind_of(fit.basis), pairs[0], pairs[1], pairs[2], confidence)

@@ -1,4 +1,4 @@
-"""Where exactly holes are: sites moved to the brightest disc near, then to the edge seen around them."""
+"""Where exactly holes are: sites moved to the brightest disc near, then to the edge seen around them; their lattice."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +7,8 @@ from scipy import ndimage
 from .discs import CENTRE, SURROUND, film_mean
 from .film import View
 from .hole_shape import Shape
+from .lattice import kind_of
+from .records import Lattice
 from .scene import Points, Scene, directions, level_of, polar, scene_for
 
 _SNAPPED_RADIUS = 6.0
@@ -141,3 +143,10 @@ def placed(view: View, scene: Scene, expected: Points, shape: Shape, pitch: floa
 def reach_of(radius: float, pitch: float) -> float:
     """How far (px) a hole may stand off its lattice site."""
     return max(1.0, min(0.35 * radius, 0.14 * pitch))
+
+
+def lattice_in(view: View, origin: Points, basis: Points, confidence: float) -> Lattice:
+    """Bring a lattice of the view to pixels of the image."""
+    a, b = basis * view.step
+    pairs = [(float(row), float(col)) for row, col in (a, b, origin * view.step + (view.step - 1) / 2)]
+    return Lattice(kind_of(basis), pairs[0], pairs[1], pairs[2], confidence)
