@@ -32,7 +32,8 @@ _JITTER = 0.36
 _OFF_SCALE, _OFF_LEAST, _OFF_MOST = 0.12, math.log(1.9), math.log(3.2)
 _HEAT = 0.22
 _UNSURE = ("cut",)
-_MARKED = 0.5
+_MARKED, _MIDDLE = 0.5, 0.7
+_REACH, _LEAST_LOGIT = 3, -6.0
 _EMPTY_SHARE, _NOTHING_SHARE = 0.1, 0.1
 _LEAST_SIDE = 96
 _PARTS, _WHOLE_VIEWS = 96, 24
@@ -48,6 +49,17 @@ class _Source:
     places: Points
     radii: NDArray[np.float64]
     sure: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What the network marks: `logits` (n,) of its marks, whether each is `right`; `best` (m,) mark near each hole."""
+
+    logits: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    best: NDArray[np.float64]
+    radius_error: float
+    loss: float
 
 
 class HoleMapTask:
@@ -108,8 +120,8 @@ class HoleMapTask:
         """Calibrate the logit of a centre, by parts of the images held out, to how often a hole stands there."""
         assert isinstance(network, HoleMaps)
         with torch.inference_mode():
-            logits, truth, _ = self._tops(network, seed=1)
-        a, b = platt(logits, truth)
+            marks = self._marks(network, seed=1)
+        a, b = platt(marks.logits, marks.right)
         network.calibration.copy_(torch.tensor([a, b]))
         weights = site_weights(network, self._whole[:: max(1, len(self._whole) // _WHOLE_VIEWS)])
         if weights is not None:
@@ -119,23 +131,20 @@ class HoleMapTask:
         """Recall and precision of centres at the calibrated half, error of radii, calibration, on parts held out."""
         assert isinstance(network, HoleMaps)
         with torch.inference_mode():
-            logits, truth, counted = self._tops(network, seed=2)
+            marks = self._marks(network, seed=2)
         a, b = (float(value) for value in network.calibration)
-        sure = a * logits + b > 0
-        hits = float((sure & truth).sum())
+        right = marks.right[a * marks.logits + b > 0]
         return {
-            "recall": hits / max(counted[0], 1),
-            "precision": hits / max(float(sure.sum()), 1.0),
-            "radius error": counted[1],
-            "loss": counted[2],
+            "recall": float((a * marks.best + b > 0).sum()) / max(len(marks.best), 1),
+            "precision": float(right.sum()) / max(len(right), 1),
+            "radius error": marks.radius_error,
+            "loss": marks.loss,
         }
 
-    def _tops(
-        self, network: HoleMaps, seed: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], tuple[float, float, float]]:
-        """Give logits of local tops of the map, whether a hole is there; (holes in all, error of radii, loss)."""
+    def _marks(self, network: HoleMaps, seed: int) -> _Marks:
+        """Let the network mark parts of the images held out."""
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 77])))
-        logits, truth, holes, errors, losses = [], [], 0, [], []
+        logits, right, best, errors, losses = [], [], [], [], []
         device = next(network.parameters()).device
         for _ in range(min(_PARTS, 6 * len(self._judged))):
             source = self._judged[int(rng.integers(len(self._judged)))]
@@ -143,17 +152,41 @@ class HoleMapTask:
             maps = network(batch[0])
             losses.append(float(self.loss(network, batch)))
             heat, centre, known = maps[0, 0].cpu().numpy(), batch[1][0, 0].cpu().numpy(), batch[2][0, 0].cpu().numpy()
-            rows, cols = tops(heat, 3, -6.0)
-            kept = known[rows, cols] > 0
-            logits.append(heat[rows, cols][kept])
-            truth.append(centre[rows, cols][kept] > _MARKED)
-            true = tops(np.where(known > 0, centre, 0.0), 3, 0.9)
-            holes += len(true[0])
+            marked, marked_right, marked_best, true = marks_by_truth(heat, np.where(known > 0, centre, 0.0), known > 0)
+            logits.append(marked)
+            right.append(marked_right)
+            best.append(marked_best)
             errors += np.abs(maps[0, 2].cpu().numpy() - batch[1][0, 2].cpu().numpy())[true].tolist()
         error = float(np.median(errors)) if errors else math.nan
-        return (
-            np.concatenate(logits).astype(np.float64), np.concatenate(truth), (holes, error, float(np.mean(losses)))
-        )  # fmt: skip
+        joined = np.concatenate(logits).astype(np.float64), np.concatenate(right), np.concatenate(best)
+        return _Marks(*joined, error, float(np.mean(losses)))
+
+
+def marks_by_truth(
+    heat: NDArray[np.float32], centre: NDArray[np.float32], known: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64], tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Compare the local tops of a map of logits with the centres that it should show.
+
+    Parameters
+    ----------
+    heat, centre
+        Logits answered, and the map wanted, 1 at a hole's middle and falling round it; both (rows, columns).
+    known
+        Where it is known whether there is a hole.
+
+    Returns
+    -------
+    tuple
+        Logits of the marks in known places (n,); whether each stands on a hole (n,); for each hole whose middle is
+        in the map the best mark near it (m,), minus infinity where there is none; the holes' rows and columns (m,).
+    """
+    rows, cols = tops(heat, _REACH, _LEAST_LOGIT)
+    kept = known[rows, cols]
+    rows, cols = rows[kept], cols[kept]
+    true = tops(centre, _REACH, _MIDDLE)
+    near = np.maximum(np.abs(true[0][:, None] - rows), np.abs(true[1][:, None] - cols)) <= _REACH
+    best = np.where(near, heat[rows, cols], -np.inf).max(axis=1, initial=-np.inf)
+    return heat[rows, cols], centre[rows, cols] > _MARKED, best.astype(np.float64), true
 
 
 def site_weights(network: HoleMaps, images: Sequence[LabelledImage]) -> NDArray[np.float32] | None:

@@ -14,7 +14,7 @@ pytest.importorskip("safetensors", reason="networks are an optional extra")
 from epicycle.detectors import network_weights  # noqa: E402
 from epicycle.detectors.hole_network import ARCHITECTURE, HoleMaps, evened  # noqa: E402
 from epicycle.detectors.training.calibration import calibration_error, platt, sorting  # noqa: E402
-from epicycle.detectors.training.hole_maps import HoleMapTask  # noqa: E402
+from epicycle.detectors.training.hole_maps import HoleMapTask, marks_by_truth  # noqa: E402
 from epicycle.detectors.training.kinds import HOLE_SCORES, HOLES  # noqa: E402
 from epicycle.detectors.training.labelled import held_out, read_labels  # noqa: E402
 from epicycle.detectors.training.loop import CHECKPOINT, Plan, device_of, fresh, train  # noqa: E402
@@ -235,3 +235,21 @@ def test_calibration_makes_scores_what_they_say():
     assert sorting(said, truth) == pytest.approx(sorting(logits, truth))
     assert sorting(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])) == 0.75
     assert platt(np.array([1.0, 2.0]), np.array([True, True])) == (1.0, 0.0)
+
+
+def test_each_hole_counts_once_and_a_hole_whose_middle_is_outside_does_not():
+    """Middles between two cells, a hill cut by the border, a mark on nothing, a hole without a mark."""
+    rows, cols = np.mgrid[:40, :40].astype(np.float32)
+
+    def hill(row, col):
+        return np.exp(-0.5 * ((rows - row) ** 2 + (cols - col) ** 2) / 1.2**2).astype(np.float32)
+
+    centre = np.max([hill(10.45, 10.45), hill(10, 25), hill(30, 30), hill(-1.3, 20)], axis=0)
+    heat = 12 * np.max([hill(11, 10), hill(10, 26), hill(0, 20), hill(25, 5)], axis=0) - 8
+    logits, right, best, true = marks_by_truth(heat, centre, np.ones_like(centre, bool))
+    assert sorted(zip(*(axis.tolist() for axis in true), strict=True)) == [(10, 10), (10, 25), (30, 30)]
+    assert len(logits) == 4
+    assert right.tolist().count(False) == 1
+    assert len(best) == 3
+    assert np.isneginf(best).sum() == 1
+    assert (best > 0).sum() == 2
