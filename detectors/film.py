@@ -33,6 +33,7 @@ _FLAT = 0.1
 _BARE_FLAT = 0.15
 _EVEN_BLUR, _RIM_PX = 1.5, 17
 _CLIP = 8.0
+_SHOWN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _cut(own: Mask) -> bool:
     return bool(own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any())
 
 
-def view_of(pixels: NDArray[np.float32], without_tears: bool = False) -> View | None:
+def view_of(pixels: NDArray[np.float32], without_tears: bool = False, blank: Mask | None = None) -> View | None:
     """Bring an image to working size and find its film; None when the film is all of one value or there is none.
 
     Parameters
@@ -105,17 +106,26 @@ def view_of(pixels: NDArray[np.float32], without_tears: bool = False) -> View | 
         The image, finite.
     without_tears
         Leave large torn areas out of the film. Open meshes of lacey film look just so, and are wanted.
+    blank
+        Where the image shows nothing, shape (rows, cols).
     """
     step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
     small = binned(pixels, step)
     film = _film(small)
     has_bars = not bool(film.all())
+    film &= _shown(blank, step, film)
     if has_bars and without_tears:
         film &= ~_tears(small, film)
     return _scaled(small, film, step, has_bars)
 
 
-def view_beside_even_openings(pixels: NDArray[np.float32]) -> View | None:
+def _shown(blank: Mask | None, step: int, film: Mask) -> Mask:
+    if blank is None:
+        return np.ones_like(film)
+    return np.asarray(binned(blank.astype(np.float32), step) < _SHOWN)
+
+
+def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = None) -> View | None:
     """Bring an image to working size and take for film only what is not of one level, as bare openings and tears are.
 
     What is without film is the brightest and may be the largest: holes beside it are nothing against it. None where
@@ -126,6 +136,7 @@ def view_beside_even_openings(pixels: NDArray[np.float32]) -> View | None:
     film = _film(small)
     if film.all():
         return None
+    film &= _shown(blank, step, film)
     soft, bars = smoothed(small, _EVEN_BLUR), float(np.median(small[~film]))
     count, found, stats, _ = cv2.connectedComponentsWithStats(film.astype(np.uint8), connectivity=4)
     labels, kept = np.asarray(found), film.copy()

@@ -4,7 +4,8 @@ The search gives the lattice and the usual hole; then every site of it is judged
 one, something covered, or film where a hole should be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
+from .blank import beside_blank
 from .evidence import Evidence, evidence, film_part, merit
 from .film import View, view_beside_even_openings, view_of
 from .hole_search import Checked, Expected, either
@@ -22,6 +24,7 @@ from .lone_holes import lone_holes
 from .many_sizes import many_sizes
 from .placing import lattice_in, placed
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
+from .regions import Mask
 from .scene import Scene
 from .second_look import looked_again
 from .stages import counted, stage
@@ -64,23 +67,30 @@ class LatticeHoles:
 
     def find(self, image: Image) -> HoleDetections:
         """Answer every lattice site on the film with its status; never raises on a poor image."""
+        return beside_blank(image, self.look)
+
+    def look(self, image: Image, blank: Mask | None) -> HoleDetections:
+        """Find holes in an image that shows nothing where `blank` is set."""
         pixels, bad = finite(image.pixels)
         if pixels.ndim != 2 or min(pixels.shape) < _LEAST_PX:
             return _none(image, f"the image is smaller than {_LEAST_PX} px, too small to hold a lattice of holes")
         if bad.mean() > 0.5:
             return _none(image, "more than half of the image holds no number")
         with stage("film") as say:
-            view = view_of(pixels, without_tears=True)
+            view = view_of(pixels, True, blank)
             say("of one value" if view is None else f"{view.film.mean():.0%} of the view, looked at 1:{view.step:g}")
         if view is None:
             return _none(image, "the film is of one value: no holes can be told from it")
         with stage("lattice") as say:
             shown, best = self._best(view, image.pixel_size_a)
             if self._options.second_look and view.has_bars:
-                shown, best = self._beside_bare(pixels, shown, best, image.pixel_size_a)
+                shown, best = self._beside_bare(
+                    view_beside_even_openings(pixels, blank), shown, best, image.pixel_size_a
+                )
             say("none" if best is None else _told(best, shown.step))
+        whole = partial(view_of, pixels, blank=blank)
         if best is None or best.confidence < _SURE:
-            return self._of_many_sizes(image, view) or self._without_lattice(image, pixels, shown)
+            return self._of_many_sizes(image, view) or self._without_lattice(image, shown, whole)
         with stage("sites") as say:
             holes, lattice = settled(shown, best)
             say(counted(hole.status.value for hole in holes))
@@ -91,7 +101,7 @@ class LatticeHoles:
             with stage("sites, a second look") as say:
                 holes = looked_again(shown, best, holes)
                 say(counted(hole.status.value for hole in holes))
-        return self._kept(image, holes, lattice) if holes else self._without_lattice(image, pixels, shown)
+        return self._kept(image, holes, lattice) if holes else self._without_lattice(image, shown, whole)
 
     def _of_many_sizes(self, image: Image, view: View) -> HoleDetections | None:
         if not self._options.second_look:
@@ -106,9 +116,9 @@ class LatticeHoles:
         reason = "" if kept else f"all {len(holes)} sites score under {self._options.min_score:g}"
         return HoleDetections(kept, lattice, image.pixel_size_a, reason)
 
-    def _without_lattice(self, image: Image, pixels: NDArray[np.float32], view: View) -> HoleDetections:
+    def _without_lattice(self, image: Image, view: View, with_tears: Callable[[], View | None]) -> HoleDetections:
         with stage("lone holes") as say:
-            lone = self._lone(pixels, view) if self._options.second_look else []
+            lone = self._lone(view, with_tears) if self._options.second_look else []
             say(f"{len(lone)}")
         kept = tuple(hole for hole in lone if hole.score >= self._options.min_score)
         if not kept:
@@ -116,20 +126,19 @@ class LatticeHoles:
         return HoleDetections(kept, None, image.pixel_size_a)
 
     def _beside_bare(
-        self, pixels: NDArray[np.float32], view: View, best: Checked | None, pixel_size_a: float | None
+        self, beside: View | None, view: View, best: Checked | None, pixel_size_a: float | None
     ) -> tuple[View, Checked | None]:
         """Where an opening is bare, look at those beside it alone; keep the surer lattice."""
-        beside = view_beside_even_openings(pixels)
         if beside is None:
             return view, best
         shown, other = self._best(beside, pixel_size_a)
         better = other is not None and (best is None or other.confidence > best.confidence)
         return (shown, other) if better else (view, best)
 
-    def _lone(self, pixels: NDArray[np.float32], view: View) -> list[FoundHole]:
+    def _lone(self, view: View, with_tears: Callable[[], View | None]) -> list[FoundHole]:
         """Look for holes that stand alone, then on what was held for torn: film with few holes is as even as vacuum."""
         found = lone_holes(view)
-        whole = None if found else view_of(pixels)
+        whole = None if found else with_tears()
         return found if whole is None or whole.film.sum() == view.film.sum() else lone_holes(whole)
 
     def _best(self, view: View, pixel_size_a: float | None) -> tuple[View, Checked | None]:

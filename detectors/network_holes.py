@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from . import network_weights
+from .blank import beside_blank
 from .evidence import evidence
 from .film import View, view_of
 from .hole_search import ALL_AROUND, Checked, Expected, Proposal, checked, either, proposed, search
@@ -26,6 +27,7 @@ from .holes import HoleOptions, LatticeHoles, expected_in, lattice_of, settled
 from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps
 from .placing import edged
 from .records import FoundHole, HoleDetections, HoleFinder, Lattice, Site
+from .regions import Mask
 from .scene import Points, Scene, scene_for
 from .second_look import looked_again
 from .stages import counted, stage
@@ -87,19 +89,24 @@ class NetworkHoles:
         """Answer every lattice site on the film with its status; never raises on a poor image."""
         if self._network is None:
             return replace(self._without.find(image), note=self._note)
+        return beside_blank(image, self.look)
+
+    def look(self, image: Image, blank: Mask | None) -> HoleDetections:
+        """Find holes in an image that shows nothing where `blank` is set."""
+        assert self._network is not None
         pixels, bad = finite(image.pixels)
         if pixels.ndim != 2 or min(pixels.shape) < _LEAST_PX or bad.mean() > 0.5:
-            return self._without.find(image)
+            return self._without.look(image, blank)
         with stage("film") as say:
-            view = view_of(pixels, without_tears=True)
+            view = view_of(pixels, True, blank)
             say("of one value" if view is None else f"{view.film.mean():.0%} of the view, looked at 1:{view.step:g}")
         if view is None:
-            return self._without.find(image)
+            return self._without.look(image, blank)
         options = self._options
         expected = expected_in(view, image.pixel_size_a, options.hole_diameter_um, options.hole_pitch_um)
         found = _found(self._network, view, expected)
         if found is None:
-            return replace(self._without.find(image), note="the network marks nothing sure; found without it")
+            return replace(self._without.look(image, blank), note="the network marks nothing sure; found without it")
         holes, lattice = found
         if self._scorer is not None:
             with stage("scores"):

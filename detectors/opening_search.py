@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .blank import filled_margin
 from .dim_openings import dim_openings
 from .grey_scales import Clipped, Plain, Rooted, Scale
 from .lattice import Fit
@@ -22,7 +23,6 @@ from .regions import (
     bright_regions,
     common_angle,
     edge_contrast,
-    filled_margin,
     large_enough,
     smoothed,
     typical_side,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .mixture import Levels, two_levels
+from .mixture import Levels
 
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
@@ -63,43 +63,6 @@ def smoothed(pixels: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     rest = np.sqrt((sigma / step) ** 2 - 1 / 12 - 1 / 6)
     small = cv2.GaussianBlur(small, (0, 0), rest, borderType=cv2.BORDER_REFLECT)
     return np.asarray(cv2.resize(small, (cols, rows), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def filled_margin(pixels: NDArray[np.float32]) -> Mask:
-    """Find what a stitcher filled in: one exact value, reaching in from the border, with straight sides.
-
-    A camera that clips its dark mesh to one value also makes areas of one value; those are told by what is left without
-    them: outside a true margin there are still dark mesh and bright openings.
-    """
-    none = np.zeros(pixels.shape, np.bool_)
-    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
-    values, counts = np.unique(border, return_counts=True)
-    fill = values[np.argmax(counts)]
-    if counts.max() < 0.02 * border.size:
-        return none
-    same = (pixels == fill).astype(np.uint8)
-    same = cv2.morphologyEx(same, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    _, labels = cv2.connectedComponents(same, connectivity=4)
-    touching = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
-    margin: Mask = np.isin(labels, touching[touching > 0])
-    if margin.mean() < 0.003 or not margin.any() or not _straight(margin):
-        return none
-    left = pixels[~margin]
-    without = two_levels(left)
-    if without is None:
-        return none
-    low, high = np.quantile(left[:: max(1, left.size // 100_000)], [0.01, 0.99])
-    return margin if without.bright - without.dark > 0.3 * (high - min(low, fill)) else none
-
-
-def _straight(margin: Mask, run: int = 15) -> bool:
-    """Tell whether the margin's outline runs along rows and columns, as tiles' borders do."""
-    rows = (margin[1:] != margin[:-1]).astype(np.uint8)
-    cols = (margin[:, 1:] != margin[:, :-1]).astype(np.uint8)
-    length = int(rows.sum()) + int(cols.sum())
-    long_rows = cv2.morphologyEx(rows, cv2.MORPH_OPEN, np.ones((1, run), np.uint8)).sum()
-    long_cols = cv2.morphologyEx(cols, cv2.MORPH_OPEN, np.ones((run, 1), np.uint8)).sum()
-    return length > 0 and (int(long_rows) + int(long_cols)) > 0.7 * length
 
 
 def typical_side(mask: Mask) -> float:

@@ -1,0 +1,165 @@
+"""Where an image holds no picture: what a stitcher filled in around it or a rotation left over, and what is no number.
+
+Filled areas have one exact value and reach in from the border with straight sides. So do bars that a camera clips to
+black; they differ in how they end: a picture begins at once, bars fade into film.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..hardware.records import Image
+from .mixture import two_levels
+from .records import FoundHole, HoleDetections, Lattice
+from .regions import Mask, smoothed
+
+_BORDER_PART, _LEAST_PART = 0.02, 0.003
+_SOLID_PX, _RUN_PX, _STRAIGHT = 5, 15, 0.7
+_OUTLINE_PX, _LONG_PART = 1.0, 0.06
+_BEGINS, _WITHIN, _ABRUPT = (2, 5), (9, 16), 0.35
+_EDGE_PX = 2
+_AROUND = 1 / 16
+_MOST_BLANK = 0.5
+
+
+def filled_margin(pixels: NDArray[np.float32]) -> Mask:
+    """Find what a stitcher filled in around an atlas: straight sides along rows and columns, a mesh outside of it.
+
+    Where a camera clips dark mesh to one value, no dark mesh is left outside.
+    """
+    margin = _of_one_value(pixels)
+    if not margin.any() or not _along_axes(margin):
+        return np.zeros(pixels.shape, np.bool_)
+    left, fill = pixels[~margin], float(pixels[margin][0])
+    without = two_levels(left)
+    if without is None:
+        return np.zeros(pixels.shape, np.bool_)
+    low, high = np.quantile(left[:: max(1, left.size // 100_000)], [0.01, 0.99])
+    mesh = without.bright - without.dark > 0.3 * (high - min(low, fill))
+    return margin if mesh else np.zeros(pixels.shape, np.bool_)
+
+
+def blank_part(pixels: NDArray[np.float32]) -> Mask:
+    """Find what was filled in around a view, at any angle, and what is no number."""
+    bad: Mask = ~np.isfinite(pixels)
+    margin = _of_one_value(pixels)
+    if margin.any() and _straight(margin) and _abrupt(pixels, margin | bad):
+        # What was drawn at an angle has pixels on the edge that are part picture, part fill.
+        size = 2 * _EDGE_PX + 1
+        bad = bad | (cv2.dilate(margin.astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
+    return bad
+
+
+def beside_blank(image: Image, find: Callable[[Image, Mask | None], HoleDetections]) -> HoleDetections:
+    """Let a finder look at what an image shows, and at nothing else; places are answered in px of the whole image.
+
+    What is blank all along a side is cut off. What is left of it is given the level around, without noise; sites that
+    mostly lie there are left out.
+    """
+    pixels = np.asarray(image.pixels)
+    if pixels.ndim != 2 or pixels.size == 0:
+        return find(image, None)
+    values = np.ascontiguousarray(pixels, np.float32)
+    blank = blank_part(values)
+    if not blank.any() or blank.all():
+        return find(image, None)
+    rows, cols = np.flatnonzero(~blank.all(axis=1)), np.flatnonzero(~blank.all(axis=0))
+    corner = int(rows[0]), int(cols[0])
+    part = np.s_[corner[0] : int(rows[-1]) + 1, corner[1] : int(cols[-1]) + 1]
+    left = blank[part]
+    if left.mean() > _MOST_BLANK:
+        return find(image, None)
+    shown = _levelled(values[part], left)
+    found = find(replace(image, pixels=shown), left if left.any() else None)
+    kept = tuple(_moved(hole, corner) for hole in found.holes if not _on_blank(hole, left))
+    reason = found.reason or ("" if kept or not found.holes else "all sites lie where the image shows nothing")
+    return replace(found, holes=kept, lattice=_lattice_moved(found.lattice, corner), reason=reason)
+
+
+def _of_one_value(pixels: NDArray[np.float32]) -> Mask:
+    """Find solid areas of the border's most frequent value that reach in from the border; none of them if tiny."""
+    none = np.zeros(pixels.shape, np.bool_)
+    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+    border = border[np.isfinite(border)]
+    if border.size == 0:
+        return none
+    values, counts = np.unique(border, return_counts=True)
+    if counts.max() < _BORDER_PART * border.size:
+        return none
+    same = (pixels == values[np.argmax(counts)]).astype(np.uint8)
+    solid = np.ones((_SOLID_PX, _SOLID_PX), np.uint8)
+    same = cv2.morphologyEx(same, cv2.MORPH_OPEN, solid, borderType=cv2.BORDER_REPLICATE)
+    _, labels = cv2.connectedComponents(same, connectivity=4)
+    touching = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
+    margin: Mask = np.isin(labels, touching[touching > 0])
+    return none if margin.mean() < _LEAST_PART or margin.all() else margin
+
+
+def _along_axes(margin: Mask) -> bool:
+    """Tell whether the margin's outline runs along rows and columns, as tiles' borders do."""
+    rows = (margin[1:] != margin[:-1]).astype(np.uint8)
+    cols = (margin[:, 1:] != margin[:, :-1]).astype(np.uint8)
+    length = int(rows.sum()) + int(cols.sum())
+    long_rows = cv2.morphologyEx(rows, cv2.MORPH_OPEN, np.ones((1, _RUN_PX), np.uint8)).sum()
+    long_cols = cv2.morphologyEx(cols, cv2.MORPH_OPEN, np.ones((_RUN_PX, 1), np.uint8)).sum()
+    return length > 0 and (int(long_rows) + int(long_cols)) > _STRAIGHT * length
+
+
+def _straight(margin: Mask) -> bool:
+    """Tell whether the margin's outline within the image is made of long straight pieces, at any angle."""
+    contours, _ = cv2.findContours(margin.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    long, total = 0.0, 0.0
+    last = np.array(margin.shape)[::-1] - 1
+    for contour in contours:
+        corners = np.asarray(cv2.approxPolyDP(contour, _OUTLINE_PX, True), float).reshape(-1, 2)
+        ends = np.roll(corners, -1, axis=0)
+        along = ((corners == ends) & ((corners == 0) | (corners == last))).any(axis=1)
+        length = np.hypot(*(ends - corners).T)[~along]
+        long += float(length[length > _LONG_PART * min(margin.shape)].sum())
+        total += float(length.sum())
+    return total > 0 and long > _STRAIGHT * total
+
+
+def _abrupt(pixels: NDArray[np.float32], margin: Mask) -> bool:
+    """Tell whether the picture is as bright beside the margin as it is farther in."""
+    away = cv2.distanceTransform((~margin).astype(np.uint8), cv2.DIST_L2, 3)
+    beside = pixels[(away > _BEGINS[0]) & (away <= _BEGINS[1])]
+    within = pixels[(away > _WITHIN[0]) & (away <= _WITHIN[1])]
+    if beside.size == 0 or within.size == 0:
+        return False
+    spread = float(np.std(pixels[~margin]))
+    return abs(float(beside.mean()) - float(within.mean())) < _ABRUPT * spread
+
+
+def _levelled(pixels: NDArray[np.float32], blank: Mask) -> NDArray[np.float32]:
+    """Give blank places the mean of the picture around them."""
+    if not blank.any():
+        return pixels
+    known = (~blank).astype(np.float32)
+    sigma = max(1.0, _AROUND * min(pixels.shape))
+    usual = float(np.median(pixels[~blank]))
+    total, share = smoothed(np.where(blank, np.float32(0), pixels - usual), sigma), smoothed(known, sigma)
+    level = usual + total / np.maximum(share, 1e-3)
+    return np.where(blank, level, pixels).astype(np.float32)
+
+
+def _on_blank(hole: FoundHole, blank: Mask) -> bool:
+    """Tell whether most of a hole lies on blank places."""
+    reach = max(1, round(hole.radius_px))
+    row, col = round(hole.row_px), round(hole.col_px)
+    window = blank[max(0, row - reach) : row + reach + 1, max(0, col - reach) : col + reach + 1]
+    return bool(window.size and window.mean() > _MOST_BLANK)
+
+
+def _moved(hole: FoundHole, corner: tuple[int, int]) -> FoundHole:
+    return replace(hole, row_px=hole.row_px + corner[0], col_px=hole.col_px + corner[1])
+
+
+def _lattice_moved(lattice: Lattice | None, corner: tuple[int, int]) -> Lattice | None:
+    if lattice is None:
+        return None
+    row, col = lattice.origin_px
+    return replace(lattice, origin_px=(row + corner[0], col + corner[1]))
