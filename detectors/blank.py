@@ -1,4 +1,4 @@
-"""Where an image holds no picture: what a stitcher filled in around it or a rotation left over, and what is no number.
+"""Where an image shows nothing: what a stitcher or a rotation filled in, what is no number, what the beam leaves dark.
 
 Filled areas have one exact value and reach in from the border with straight sides. So do bars that a camera clips to
 black; they differ in how they end: a picture begins at once, bars fade into film.
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..hardware.records import Image
+from .beam_edge import beyond_beam
 from .mixture import two_levels
 from .records import FoundHole, HoleDetections, Lattice
 from .regions import Mask, smoothed
@@ -56,15 +57,19 @@ def blank_part(pixels: NDArray[np.float32]) -> Mask:
 def beside_blank(image: Image, find: Callable[[Image, Mask | None], HoleDetections]) -> HoleDetections:
     """Let a finder look at what an image shows, and at nothing else; places are answered in px of the whole image.
 
-    What is blank all along a side is cut off. What is left of it is given the level around, without noise; sites that
-    mostly lie there are left out.
+    What is blank or not lit all along a side is cut off. What is left of it is given the level around, without noise;
+    sites that mostly lie there are left out.
     """
     pixels = np.asarray(image.pixels)
     if pixels.ndim != 2 or pixels.size == 0:
         return find(image, None)
     values = np.ascontiguousarray(pixels, np.float32)
     blank = blank_part(values)
-    if not blank.any() or blank.all():
+    if blank.all():
+        return find(image, None)
+    unlit = beyond_beam(_levelled(values, blank))
+    blank = blank if unlit is None else blank | unlit
+    if not blank.any():
         return find(image, None)
     rows, cols = np.flatnonzero(~blank.all(axis=1)), np.flatnonzero(~blank.all(axis=0))
     corner = int(rows[0]), int(cols[0])

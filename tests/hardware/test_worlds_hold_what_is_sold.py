@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from epicycle.hardware.simulator.grid.cassette_world import GridSpec, completed
+from epicycle.hardware.simulator.grid.film import bars_of, nearest_cell
 from epicycle.hardware.simulator.grid.openings import SquareKind
 from epicycle.hardware.simulator.grid.world import GridWorld
 from epicycle.hardware.simulator.pictures.drawn import draw_marks
@@ -75,6 +77,19 @@ def test_every_row_of_the_table_can_be_made() -> None:
         if row["kind"] == "mesh":
             assert world.bars.mesh.pitch_um == pytest.approx(float(row["mesh_pitch_um"] or 127), rel=1.0)
             assert world.bars.mesh.lattice == row["lattice"]
+
+
+@pytest.mark.parametrize("mesh", ["50Hex", "300"])
+def test_every_place_belongs_to_the_opening_whose_middle_is_nearest(mesh: str) -> None:
+    """By indices alone a hexagon loses four of its corners to its neighbours."""
+    basis = bars_of(mesh, 1).basis_um
+    reach = np.arange(-8, 9)
+    cells = np.stack(np.meshgrid(reach, reach, indexing="ij"), -1).reshape(-1, 2)
+    origin = np.array([7.0, -3.0])
+    places = np.random.default_rng(4).uniform(-150, 150, (2000, 2))
+    nearest = cells[cKDTree(origin + cells @ basis.T).query(places)[1]]
+    found = np.stack(nearest_cell(basis, origin, *places.T), axis=-1)
+    assert (found == nearest).all()
 
 
 def test_a_mesh_nobody_sells_is_refused() -> None:

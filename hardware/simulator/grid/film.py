@@ -17,6 +17,9 @@ CARBON_NM, GOLD_NM = 16.0, 42.0
 RIM_UM = 1150.0
 """Radius of what the grid's ring leaves free; assumed."""
 
+_RIGHT_ANGLE = 1e-9
+_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+
 COUNTS, BAR_UM = (50, 75, 100, 150, 200, 300, 400), 35.0
 """Bars to the inch as sold, and the width of bars nobody lists, as on a 200 mesh."""
 
@@ -116,12 +119,24 @@ def bars_of(mesh: str, seed: int) -> Bars:
 
 
 def nearest_cell(basis: Floats, origin: Floats, x: Floats, y: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the indices of the lattice point nearest by indices to each place."""
+    """Give the indices of the lattice point nearest to each place; the basis is reduced, a right angle or 60°."""
     inverse = np.linalg.inv(basis)
     dx, dy = x - origin[0], y - origin[1]
-    first = np.floor(inverse[0, 0] * dx + inverse[0, 1] * dy + 0.5).astype(np.int64)
-    second = np.floor(inverse[1, 0] * dx + inverse[1, 1] * dy + 0.5).astype(np.int64)
-    return first, second
+    u = inverse[0, 0] * dx + inverse[0, 1] * dy
+    v = inverse[1, 0] * dx + inverse[1, 1] * dy
+    lean = float(basis[:, 0] @ basis[:, 1])
+    if abs(lean) < _RIGHT_ANGLE * float(basis[:, 0] @ basis[:, 0]):
+        return np.floor(u + 0.5).astype(np.int64), np.floor(v + 0.5).astype(np.int64)
+    # The nearest is one of the four corners of the cell around the place; near an obtuse one indices mislead.
+    low = np.floor(u), np.floor(v)
+    best, nearest = np.zeros(np.shape(u), np.int64), np.full(np.shape(u), np.inf)
+    for number, (i, j) in enumerate(_CORNERS):
+        du, dv = u - low[0] - i, v - low[1] - j
+        away = np.hypot(basis[0, 0] * du + basis[0, 1] * dv, basis[1, 0] * du + basis[1, 1] * dv)
+        best = np.where(away < nearest, number, best)
+        nearest = np.minimum(away, nearest)
+    corner = np.array(_CORNERS)[best]
+    return low[0].astype(np.int64) + corner[..., 0], low[1].astype(np.int64) + corner[..., 1]
 
 
 def _by_count(mesh: str) -> Mesh:
