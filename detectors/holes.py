@@ -81,15 +81,17 @@ class LatticeHoles:
             say("of one value" if view is None else f"{view.film.mean():.0%} of the view, looked at 1:{view.step:g}")
         if view is None:
             return _none(image, "the film is of one value: no holes can be told from it")
+        whole = partial(view_of, pixels, blank=blank)
         with stage("lattice") as say:
             shown, best = self._best(view, image.pixel_size_a)
             if self._options.second_look and view.has_bars:
-                shown, best = self._beside_bare(
-                    view_beside_even_openings(pixels, blank), shown, best, image.pixel_size_a
-                )
+                beside = view_beside_even_openings(pixels, blank)
+                shown, best = self._surer(beside, shown, best, image.pixel_size_a)
+            if view.has_bars and _doubtful(best):
+                # What was held for torn may be thin film.
+                shown, best = self._surer(_other(whole(), view), shown, best, image.pixel_size_a)
             say("none" if best is None else _told(best, shown.step))
-        whole = partial(view_of, pixels, blank=blank)
-        if best is None or best.confidence < _SURE:
+        if best is None or _doubtful(best):
             return self._of_many_sizes(image, view) or self._without_lattice(image, shown, whole)
         with stage("sites") as say:
             holes, lattice = settled(shown, best)
@@ -125,29 +127,38 @@ class LatticeHoles:
             return _none(image, "no round bright areas recur on a lattice")
         return HoleDetections(kept, None, image.pixel_size_a)
 
-    def _beside_bare(
-        self, beside: View | None, view: View, best: Checked | None, pixel_size_a: float | None
+    def _surer(
+        self, other: View | None, view: View, best: Checked | None, pixel_size_a: float | None
     ) -> tuple[View, Checked | None]:
-        """Where an opening is bare, look at those beside it alone; keep the surer lattice."""
-        if beside is None:
+        """Look at another view of the same image, as where an opening is bare; keep the surer lattice."""
+        if other is None:
             return view, best
-        shown, other = self._best(beside, pixel_size_a)
-        better = other is not None and (best is None or other.confidence > best.confidence)
-        return (shown, other) if better else (view, best)
+        shown, found = self._best(other, pixel_size_a)
+        better = found is not None and (best is None or found.confidence > best.confidence)
+        return (shown, found) if better else (view, best)
 
     def _lone(self, view: View, with_tears: Callable[[], View | None]) -> list[FoundHole]:
         """Look for holes that stand alone, then on what was held for torn: film with few holes is as even as vacuum."""
         found = lone_holes(view)
-        whole = None if found else with_tears()
-        return found if whole is None or whole.film.sum() == view.film.sum() else lone_holes(whole)
+        whole = None if found else _other(with_tears(), view)
+        return found if whole is None else lone_holes(whole)
 
     def _best(self, view: View, pixel_size_a: float | None) -> tuple[View, Checked | None]:
         """Look with the expected sizes first; if nothing sure is there, with all."""
         expected = expected_in(view, pixel_size_a, self._options.hole_diameter_um, self._options.hole_pitch_um)
         shown, best = either(view, expected)
-        if expected != Expected(None, None) and (best is None or best.confidence < _SURE):
+        if expected != Expected(None, None) and _doubtful(best):
             shown, best = either(view, Expected(None, None))
         return shown, best
+
+
+def _doubtful(best: Checked | None) -> bool:
+    return best is None or best.confidence < _SURE
+
+
+def _other(view: View | None, seen: View) -> View | None:
+    """Give a view that holds other film than the one seen; None where it holds the same."""
+    return None if view is None or view.film.sum() == seen.film.sum() else view
 
 
 def _of_one_size(best: Checked, holes: Sequence[FoundHole]) -> bool:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from epicycle.detectors.film import view_of
 from epicycle.detectors.holes import lattice_holes
 from epicycle.detectors.records import Site
 from epicycle.hardware.records import Image
@@ -65,3 +66,28 @@ def test_a_view_of_bare_openings_alone_holds_nothing() -> None:
     found = lattice_holes({}).find(Image(rng.poisson(counts).astype(np.float32)))
     assert not [hole for hole in found.holes if hole.score > 0.5]
     assert found.holes or "score" not in found.reason
+
+
+def test_thin_film_nearly_as_bright_as_its_holes_is_not_held_for_torn():
+    """What is even, large and nearly as bright as the holes is a tear, or the film itself."""
+    rng = np.random.default_rng(1)
+    rows, cols = np.indices((700, 700)).astype(float)
+    level = 340 * (1 + 0.02 * (rows + cols - 700) / 700)
+    numbers = np.stack(np.meshgrid(np.arange(-4, 9), np.arange(-4, 9), indexing="ij"), -1).reshape(-1, 2)
+    centres = np.array([60, 70]) + numbers @ np.array([[185, 30], [-30, 185]])
+    for row, col in centres:
+        away = np.hypot(rows - row, cols - col)
+        level = np.where(away < 46, level * 380 / 340, np.where(away < 51, level * 0.85, level))
+    bar = 1 / (1 + np.exp((600 - cols - 0.2 * rows) / 1.5))
+    pixels = rng.poisson(cv2.GaussianBlur(level, (0, 0), 1.0) * (1 - bar) + 8 * bar).astype(np.float32)
+    torn, whole = view_of(pixels, without_tears=True), view_of(pixels)
+    assert torn is not None
+    assert whole is not None
+    assert torn.film.sum() < 0.5 * whole.film.sum()
+    found = [
+        hole for hole in lattice_holes({"second_look": False}).find(Image(pixels)).holes if hole.status is Site.HOLE
+    ]
+    told = np.array([(hole.row_px, hole.col_px) for hole in found])
+    seen = ((centres > 50) & (centres < 650)).all(axis=1) & (centres[:, 1] + 0.2 * centres[:, 0] < 540)
+    assert seen.sum() >= 5
+    assert (np.hypot(*(centres[seen][:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 5).all()
