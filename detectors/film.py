@@ -128,8 +128,9 @@ def _shown(blank: Mask | None, step: int, film: Mask) -> Mask:
 def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = None) -> View | None:
     """Bring an image to working size and take for film only what is not of one level, as bare openings and tears are.
 
-    What is without film is the brightest and may be the largest: holes beside it are nothing against it. None where
-    nothing is so, or everything. Film with few holes is as even: look at the whole view first.
+    What is without film is the brightest and may be the largest: holes beside it are nothing against it. Where no
+    opening has film, what was held for bars is taken for it. None where nothing is of one level. Film with few holes is
+    as even: look at the whole view first.
     """
     step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
     small = binned(pixels, step)
@@ -147,6 +148,10 @@ def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = 
                 kept &= labels != i
     if kept.any():
         kept &= ~_bare(small, kept)
+    if not kept.any():
+        # Beside much vacuum thick film is as dark and quiet as bars.
+        size = 2 * _RIM_PX + 1
+        kept = (cv2.dilate(film.astype(np.uint8), np.ones((size, size), np.uint8)) == 0) & _shown(blank, step, film)
     if not kept.any() or kept.sum() == film.sum():
         return None
     return _scaled(small, kept, step, has_bars=True)

@@ -91,3 +91,17 @@ def test_thin_film_nearly_as_bright_as_its_holes_is_not_held_for_torn():
     seen = ((centres > 50) & (centres < 650)).all(axis=1) & (centres[:, 1] + 0.2 * centres[:, 0] < 540)
     assert seen.sum() >= 5
     assert (np.hypot(*(centres[seen][:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 5).all()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_dark_film_beside_much_vacuum_is_no_bar(draw_holes, share):
+    drawn = draw_holes(np.random.default_rng(8), "hexagonal", (640, 640), radius=10.0, pitch=38.0, film=30.0, hole=52.0)
+    rows, cols = np.indices(drawn.pixels.shape)
+    edge = share * 640 + 30 * np.sin(rows / 60)
+    vacuum = np.random.default_rng(9).poisson(800, drawn.pixels.shape)
+    found = lattice_holes({}).find(Image(np.where(cols > edge, vacuum, drawn.pixels).astype(np.float32)))
+    told = np.array([(hole.row_px, hole.col_px) for hole in found.holes if hole.status is Site.HOLE]).reshape(-1, 2)
+    seen = drawn.whole[drawn.whole[:, 1] < share * 640 - 60]
+    assert len(told) > 0
+    assert (np.hypot(*(seen[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 5).mean() > 0.95
+    assert (told[:, 1] < share * 640 + 30).all()
