@@ -5,6 +5,7 @@ passes few electrons and is therefore quiet, and the bright side of it is one la
 Openings beside each other may differ much in ice: each is brought to its own level.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -157,6 +158,21 @@ def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = 
     return _scaled(small, kept, step, has_bars=True)
 
 
+def view_of_cut_openings(pixels: NDArray[np.float32], blank: Mask | None = None) -> View | None:
+    """Bring an image to working size and take for film what is bright at its border, and openings darker than that.
+
+    None of them need be large; holes that the border cuts look so too: look at the whole view first. None where nothing
+    is bright at the border, or what is dark is no quieter.
+    """
+    step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
+    small = binned(pixels, step)
+    look = _look_at(small)
+    if look is None or not (cut := _cut_openings(look)) or look.noise[0] > _OPAQUE * look.noise[1]:
+        return None
+    film = look.seen(cut, small.shape)
+    return _scaled(small, film & _shown(blank, step, film), step, has_bars=True)
+
+
 def _scaled(small: NDArray[np.float32], film: Mask, step: int, has_bars: bool) -> View | None:
     """Give film the median 0 and the spread 1; None where it is all of one value."""
     inside = small[film]
@@ -216,33 +232,71 @@ def binned(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(cut, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _film(small: NDArray[np.float32]) -> Mask:
-    """Answer where film is; everywhere when no bars are seen."""
-    everywhere = np.ones(small.shape, np.bool_)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A view as its film is told from bars: shrunk, smoothed, its noise, and its connected bright areas.
+
+    ``areas`` are parts of the view, the first of what is not bright; ``border`` numbers the bright areas that the
+    border cuts.
+    """
+
+    soft: NDArray[np.float32]
+    loud: NDArray[np.float32]
+    bright: Mask
+    labels: NDArray[np.int32]
+    areas: NDArray[np.float64]
+    border: list[int]
+
+    @property
+    def noise(self) -> tuple[float, float]:
+        """Noise of what is dark and of what is bright."""
+        return float(np.median(self.loud[~self.bright])), float(np.median(self.loud[self.bright]))
+
+    def seen(self, chosen: Sequence[int], shape: tuple[int, ...]) -> Mask:
+        """Give the places of bright areas, and of openings darker than they."""
+        return _enlarged(np.isin(self.labels, chosen) | _dim(self.soft, self.loud, self.bright), shape)
+
+
+def _look_at(small: NDArray[np.float32]) -> _Look | None:
+    """Tell what is bright in a view; None where all is of one level."""
     step = max(1, min(small.shape) // _LOOK_PX)
     look = binned(small, step)
     soft = smoothed(look, _SOFT * min(look.shape))
     levels = two_levels(soft)
     if levels is None:
-        return everywhere
+        return None
     bright = soft > levels.threshold
-    count, found, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=4)
-    labels, areas = np.asarray(found), stats[:, cv2.CC_STAT_AREA] / bright.size
-    large = [i for i in range(1, count) if areas[i] > _LARGE_PART]
+    _, found, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=4)
+    labels = np.asarray(found, np.int32)
+    border = np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    loud = np.abs(look - smoothed(look, 1.0))
+    areas = stats[:, cv2.CC_STAT_AREA] / bright.size
+    return _Look(soft, loud, bright, labels, areas, [int(i) for i in border if i])
+
+
+def _film(small: NDArray[np.float32]) -> Mask:
+    """Answer where film is; everywhere when no bars are seen."""
+    everywhere = np.ones(small.shape, np.bool_)
+    look = _look_at(small)
+    if look is None:
+        return everywhere
+    areas = look.areas
+    large = [i for i in range(1, len(areas)) if areas[i] > _LARGE_PART]
     if not large:
         return everywhere
-    loud = np.abs(look - smoothed(look, 1.0))
-    noise_dark, noise_bright = float(np.median(loud[~bright])), float(np.median(loud[bright]))
+    noise_dark, noise_bright = look.noise
     if noise_dark > _QUIET * noise_bright:
         return everywhere
     if sum(areas[i] for i in large) < 0.6 * areas[1:].sum():
         # Openings that the picture's border cuts count as well, where what is between them passes next to nothing.
-        border = np.unique(np.r_[labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-        counted = {*large, *(int(i) for i in border if i and areas[i] > 0.1 * _LARGE_PART)}
+        counted = {*large, *_cut_openings(look)}
         if noise_dark > _OPAQUE * noise_bright or sum(areas[i] for i in counted) < 0.6 * areas[1:].sum():
             return everywhere
-    seen = np.isin(labels, [i for i in range(1, count) if areas[i] > 0.1 * _LARGE_PART])
-    return _enlarged(seen | _dim(soft, loud, bright), small.shape)
+    return look.seen([i for i in range(1, len(areas)) if areas[i] > 0.1 * _LARGE_PART], small.shape)
+
+
+def _cut_openings(look: _Look) -> list[int]:
+    return [i for i in look.border if look.areas[i] > 0.1 * _LARGE_PART]
 
 
 def _dim(soft: NDArray[np.float32], loud: NDArray[np.float32], bright: Mask) -> Mask:

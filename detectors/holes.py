@@ -17,7 +17,7 @@ from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from .blank import beside_blank
 from .evidence import Evidence, evidence, film_part, merit
-from .film import View, view_beside_even_openings, view_of
+from .film import View, view_beside_even_openings, view_of, view_of_cut_openings
 from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
@@ -90,6 +90,9 @@ class LatticeHoles:
             if view.has_bars and _doubtful(best):
                 # What was held for torn may be thin film.
                 shown, best = self._surer(_other(whole(), view), shown, best, image.pixel_size_a)
+            if self._options.second_look and not view.has_bars and _doubtful(best):
+                cut = view_of_cut_openings(pixels, blank)
+                shown, best = self._surer(cut, shown, best, image.pixel_size_a)
             say("none" if best is None else _told(best, shown.step))
         if best is None or _doubtful(best):
             return self._of_many_sizes(image, view) or self._without_lattice(image, shown, whole)

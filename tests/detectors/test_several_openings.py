@@ -82,3 +82,19 @@ def test_openings_that_touch_by_a_corner_are_seen_at_one_level():
     assert own is not None
     assert set(np.unique(own[film])) == {0, 1}
     assert np.unique(own[230:290, 20:100]).size == 1
+
+
+def test_openings_of_which_the_border_leaves_corners_are_openings(draw_holes):
+    """Their middle one is hidden by ice: no opening is large, and most of the view is dark."""
+    drawn = draw_holes(np.random.default_rng(3), shape=(800, 800), radius=7.0, pitch=30.0, film=60.0, hole=85.0)
+    rows, cols = np.indices((800, 800))
+    corners = np.minimum(rows + cols, (799 - rows) + (799 - cols)) < 240
+    pixels = np.where(corners, drawn.pixels, np.random.default_rng(4).poisson(2.0, (800, 800))).astype(np.float32)
+    found = lattice_holes({}).find(Image(pixels))
+    told = np.array([(hole.row_px, hole.col_px) for hole in found.holes if hole.status is Site.HOLE]).reshape(-1, 2)
+    place = drawn.whole
+    seen = place[np.minimum(place.sum(axis=1), 1598 - place.sum(axis=1)) < 210]
+    assert len(seen) > 30
+    assert len(told) > 0
+    assert (np.hypot(*(seen[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 4).mean() > 0.95
+    assert (np.minimum(told.sum(axis=1), 1598 - told.sum(axis=1)) < 250).all()
