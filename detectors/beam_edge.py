@@ -7,7 +7,6 @@ crosses the beam's edge.
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from .film import binned
 from .regions import Mask, Points, smoothed
@@ -58,6 +57,9 @@ def _outline(dark: Mask) -> Points | None:
 
 def _circle(outline: Points, side: int) -> tuple[float, float, float] | None:
     """Fit a circle, (row, col, radius); None where the outline is none or too little of one."""
+    # Seldom needed, and slow to import.
+    from scipy.optimize import least_squares
+
     start = [*outline.mean(axis=0), 0.5 * side]
 
     def off(circle: NDArray[np.float64]) -> NDArray[np.float64]:
