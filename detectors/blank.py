@@ -4,6 +4,7 @@ Filled areas have one exact value and reach in from the border with straight sid
 black; they differ in how they end: a picture begins at once, bars fade into film.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ..hardware.records import Image
 from .beam_edge import beyond_beam
 from .mixture import two_levels
-from .records import FoundHole, HoleDetections, Lattice
+from .records import FoundHole, HoleDetections, Lattice, Site
 from .regions import Mask, smoothed
 
 _BORDER_PART, _LEAST_PART = 0.02, 0.003
@@ -23,7 +24,7 @@ _OUTLINE_PX, _LONG_PART = 1.0, 0.06
 _BEGINS, _WITHIN, _ABRUPT = (2, 5), (9, 16), 0.35
 _EDGE_PX = 2
 _AROUND = 1 / 16
-_MOST_BLANK = 0.5
+_MOST_BLANK, _WHOLE = 0.5, 0.05
 
 
 def filled_margin(pixels: NDArray[np.float32]) -> Mask:
@@ -75,11 +76,11 @@ def beside_blank(image: Image, find: Callable[[Image, Mask | None], HoleDetectio
     corner = int(rows[0]), int(cols[0])
     part = np.s_[corner[0] : int(rows[-1]) + 1, corner[1] : int(cols[-1]) + 1]
     left = blank[part]
-    if left.mean() > _MOST_BLANK:
+    if not np.isfinite(values[part]).mean() > _MOST_BLANK:
         return find(image, None)
     shown = _levelled(values[part], left)
     found = find(replace(image, pixels=shown), left if left.any() else None)
-    kept = tuple(_moved(hole, corner) for hole in found.holes if not _on_blank(hole, left))
+    kept = tuple(_moved(hole, corner) for one in found.holes if (hole := _seen(one, left)) is not None)
     reason = found.reason or ("" if kept or not found.holes else "all sites lie where the image shows nothing")
     return replace(found, holes=kept, lattice=_lattice_moved(found.lattice, corner), reason=reason)
 
@@ -151,12 +152,23 @@ def _levelled(pixels: NDArray[np.float32], blank: Mask) -> NDArray[np.float32]:
     return np.where(blank, level, pixels).astype(np.float32)
 
 
-def _on_blank(hole: FoundHole, blank: Mask) -> bool:
-    """Tell whether most of a hole lies on blank places."""
-    reach = max(1, round(hole.radius_px))
+def _hidden(hole: FoundHole, blank: Mask) -> float:
+    """Give the part of a hole that lies on blank places."""
+    reach = math.ceil(hole.radius_px)
     row, col = round(hole.row_px), round(hole.col_px)
-    window = blank[max(0, row - reach) : row + reach + 1, max(0, col - reach) : col + reach + 1]
-    return bool(window.size and window.mean() > _MOST_BLANK)
+    top, left = max(0, row - reach), max(0, col - reach)
+    window = blank[top : row + reach + 1, left : col + reach + 1]
+    rows, cols = np.indices(window.shape)
+    disc = np.hypot(rows + top - hole.row_px, cols + left - hole.col_px) <= hole.radius_px
+    return float(window[disc].mean()) if disc.any() else 0.0
+
+
+def _seen(hole: FoundHole, blank: Mask) -> FoundHole | None:
+    """Call a hole partial that is partly blank; None where most of it is."""
+    hidden = _hidden(hole, blank)
+    if hidden > _MOST_BLANK:
+        return None
+    return replace(hole, status=Site.PARTIAL) if hidden > _WHOLE and hole.status is Site.HOLE else hole
 
 
 def _moved(hole: FoundHole, corner: tuple[int, int]) -> FoundHole:

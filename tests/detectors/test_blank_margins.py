@@ -55,9 +55,13 @@ def test_holes_are_found_within_a_margin_of_any_value(drawn, fill):
 def test_holes_are_found_in_a_picture_that_was_turned(drawn, angle_deg, fill):
     pixels, whole = turned(drawn.pixels, drawn.whole, angle_deg, fill)
     _, centres = turned(drawn.pixels, drawn.centres, angle_deg, fill)
-    told = places_of(lattice_holes({}).find(Image(pixels)))
+    found = lattice_holes({}).find(Image(pixels))
+    told = places_of(found)
     assert (apart(whole, told) < 5).all()
     assert (apart(told, centres) < 34).all()
+    called_whole = np.array([(hole.row_px, hole.col_px) for hole in found.holes if hole.status is Site.HOLE])
+    inside = ((drawn.centres > 24) & (drawn.centres < np.array(drawn.pixels.shape) - 25)).all(axis=1)
+    assert (apart(called_whole, turned(drawn.pixels, drawn.centres[inside], angle_deg, fill)[1]) < 5).all()
 
 
 def test_no_number_along_one_side_takes_nothing_from_the_rest(drawn):
