@@ -83,16 +83,7 @@ class LatticeHoles:
             return _none(image, "the film is of one value: no holes can be told from it")
         whole = partial(view_of, pixels, blank=blank)
         with stage("lattice") as say:
-            shown, best = self._best(view, image.pixel_size_a)
-            if self._options.second_look and view.has_bars:
-                beside = view_beside_even_openings(pixels, blank)
-                shown, best = self._surer(beside, shown, best, image.pixel_size_a)
-            if view.has_bars and _doubtful(best):
-                # What was held for torn may be thin film.
-                shown, best = self._surer(_other(whole(), view), shown, best, image.pixel_size_a)
-            if self._options.second_look and not view.has_bars and _doubtful(best):
-                cut = view_of_cut_openings(pixels, blank)
-                shown, best = self._surer(cut, shown, best, image.pixel_size_a)
+            shown, best = self._surest(pixels, view, blank, image.pixel_size_a)
             say("none" if best is None else _told(best, shown.step))
         if best is None or _doubtful(best):
             return self._of_many_sizes(image, view) or self._without_lattice(image, shown, whole)
@@ -107,6 +98,20 @@ class LatticeHoles:
                 holes = looked_again(shown, best, holes)
                 say(counted(hole.status.value for hole in holes))
         return self._kept(image, holes, lattice) if holes else self._without_lattice(image, shown, whole)
+
+    def _surest(
+        self, pixels: NDArray[np.float32], view: View, blank: Mask | None, pixel_size_a: float | None
+    ) -> tuple[View, Checked | None]:
+        """Look at the film; where nothing sure is there, at what else film may be."""
+        shown, best = self._best(view, pixel_size_a)
+        if view.has_bars and self._options.second_look:
+            shown, best = self._surer(view_beside_even_openings(pixels, blank), shown, best, pixel_size_a)
+        if view.has_bars and _doubtful(best):
+            # What was held for torn may be thin film.
+            shown, best = self._surer(_other(view_of(pixels, blank=blank), view), shown, best, pixel_size_a)
+        if not view.has_bars and self._options.second_look and _doubtful(best):
+            shown, best = self._surer(view_of_cut_openings(pixels, blank), shown, best, pixel_size_a)
+        return shown, best
 
     def _of_many_sizes(self, image: Image, view: View) -> HoleDetections | None:
         if not self._options.second_look:
