@@ -31,7 +31,7 @@ TORN = ((369, 326), (690, 216), (802, 540), (584, 324))
 UNSEEN = 10_000
 """Weights are trained on seeds below this."""
 
-SCENES = 80
+SCENES = 120
 FINE_A = 1000.0
 
 PARTIAL = CLASSES.index(SquareClass.PARTIAL)
