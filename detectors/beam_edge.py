@@ -1,7 +1,8 @@
 """Where a beam smaller than the camera ends: beyond an arc of a circle a view is dark, whatever the specimen.
 
-Bars end dark areas too, but with straight sides. Few points of an outline off the circle are let pass, where a bar
-crosses the beam's edge.
+Bars end dark areas too, but with straight sides, and a rounded corner of an opening turns by a quarter at most. Ice
+that leaves a round window in an opening dims slowly; film around one large hole is not as dark as nothing, nor as
+quiet. Few points of an outline off the circle are let pass, where a bar crosses the beam's edge.
 """
 
 import cv2
@@ -14,9 +15,10 @@ from .regions import Mask, Points, smoothed
 _LOOK_PX, _BLUR_PX = 256, 1.5
 _DARKEST, _DARK = 0.002, 0.3
 _LEAST_PART, _MOST_PART = 0.005, 0.9
-_LEAST_ARC, _SMALLEST, _LARGEST = 0.1, 0.25, 1.5
+_LEAST_ARC, _SMALLEST, _LARGEST = 0.27, 0.25, 1.5
 _NEAR_PX, _MOSTLY = 2.5, 0.8
 _PLATEAU, _FULL, _WIDEST_EDGE, _BRIGHT = (0.4, 0.8), 0.85, 0.85, 0.8
+_BEYOND, _UNLIT, _QUIET = 1.08, 0.05, 0.33
 
 
 def beyond_beam(pixels: NDArray[np.float32]) -> Mask | None:
@@ -37,9 +39,13 @@ def beyond_beam(pixels: NDArray[np.float32]) -> Mask | None:
     row, col, radius = circle
     away = np.hypot(*(np.indices(soft.shape) - np.array([row, col])[:, None, None]))
     inner = _lit_radius(soft, away, radius, float(low))
+    if inner < _WIDEST_EDGE * radius or not _as_dark_as_anything(soft, away, radius, float(low)):
+        return None
     rows, cols = (np.arange(size)[:, None] for size in pixels.shape)
     here = np.array([row, col]) * step + (step - 1) / 2
-    return np.asarray(np.hypot(rows - here[0], cols.T - here[1]) > inner * step, np.bool_)
+    away_px = np.hypot(rows - here[0], cols.T - here[1])
+    quiet = _noise(pixels, away_px > _BEYOND * radius * step) <= _QUIET * _noise(pixels, away_px < inner * step)
+    return np.asarray(away_px > inner * step, np.bool_) if quiet else None
 
 
 def _outline(dark: Mask) -> Points | None:
@@ -84,4 +90,17 @@ def _lit_radius(soft: NDArray[np.float32], away: NDArray[np.float64], radius: fl
     plateau = float(np.nanmedian(usual[rings[:-1] < _PLATEAU[1]]))
     lit = usual - low > _FULL * (plateau - low)
     last = rings[1:][lit & np.isfinite(usual)]
-    return radius * max(_WIDEST_EDGE, float(last.max()) if last.size else 0.0)
+    return radius * float(last.max()) if last.size else 0.0
+
+
+def _as_dark_as_anything(soft: NDArray[np.float32], away: NDArray[np.float64], radius: float, low: float) -> bool:
+    """Tell whether it is as dark beyond the circle as at the darkest place."""
+    beyond = soft[away > _BEYOND * radius]
+    lit = float(np.median(soft[away < radius]))
+    return beyond.size == 0 or float(np.median(beyond)) - low < _UNLIT * (lit - low)
+
+
+def _noise(pixels: NDArray[np.float32], where: Mask) -> float:
+    """Give the noise of pixels there, in the image's units: what nothing falls on has the camera's own alone."""
+    fine = np.abs(pixels - cv2.blur(pixels, (3, 3)))[where]
+    return float(np.median(fine)) if fine.size else 0.0

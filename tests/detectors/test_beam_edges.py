@@ -50,3 +50,14 @@ def test_a_view_lit_to_its_corners_has_none(drawn):
     assert beyond_beam(drawn.pixels * slope) is None
     assert beyond_beam(np.random.default_rng(1).poisson(20, (300, 300)).astype(np.float32)) is None
     assert beyond_beam(np.zeros((100, 100), np.float32)) is None
+
+
+def test_one_large_hole_and_a_rounded_corner_of_an_opening_are_no_beam():
+    rng = np.random.default_rng(4)
+    _, hole = lit((500, 500), (245, 260), 220, 4.0)
+    assert beyond_beam(rng.poisson(8 + 42 * hole).astype(np.float32)) is None
+    # A quarter of a circle, and the straight sides that it joins.
+    rows, cols = np.indices((500, 500))
+    away = np.hypot(np.maximum(rows - 180, 0), np.maximum(cols - 180, 0))
+    corner = 1 / (1 + np.exp((away - 260) / 4.0))
+    assert beyond_beam(rng.poisson(0.3 + 50 * corner).astype(np.float32)) is None
