@@ -24,7 +24,7 @@ _OUTLINE_PX, _LONG_PART = 1.0, 0.06
 _BEGINS, _WITHIN, _ABRUPT = (2, 5), (9, 16), 0.35
 _EDGE_PX = 2
 _AROUND = 1 / 16
-_MOST_BLANK, _WHOLE = 0.5, 0.05
+_MOST_BLANK, _WHOLE, _ISLAND_PART = 0.5, 0.05, 0.01
 
 
 def filled_margin(pixels: NDArray[np.float32]) -> Mask:
@@ -32,10 +32,11 @@ def filled_margin(pixels: NDArray[np.float32]) -> Mask:
 
     Where a camera clips dark mesh to one value, no dark mesh is left outside.
     """
-    margin = _of_one_value(pixels)
+    filled = _of_one_value(pixels)
+    margin = _without_islands(filled)
     if not margin.any() or not _along_axes(margin):
         return np.zeros(pixels.shape, np.bool_)
-    left, fill = pixels[~margin], float(pixels[margin][0])
+    left, fill = pixels[~margin], float(pixels[filled][0])
     without = two_levels(left)
     if without is None:
         return np.zeros(pixels.shape, np.bool_)
@@ -47,7 +48,7 @@ def filled_margin(pixels: NDArray[np.float32]) -> Mask:
 def blank_part(pixels: NDArray[np.float32]) -> Mask:
     """Find what was filled in around a view, at any angle, and what is no number."""
     bad: Mask = ~np.isfinite(pixels)
-    margin = _of_one_value(pixels)
+    margin = _without_islands(_of_one_value(pixels))
     if margin.any() and _straight(margin) and _abrupt(pixels, margin | bad):
         # What was drawn at an angle has pixels on the edge that are part picture, part fill.
         size = 2 * _EDGE_PX + 1
@@ -56,11 +57,7 @@ def blank_part(pixels: NDArray[np.float32]) -> Mask:
 
 
 def beside_blank(image: Image, find: Callable[[Image, Mask | None], HoleDetections]) -> HoleDetections:
-    """Let a finder look at what an image shows, and at nothing else; places are answered in px of the whole image.
-
-    What is blank or not lit all along a side is cut off. What is left of it is given the level around, without noise;
-    sites that mostly lie there are left out.
-    """
+    """Let a finder look at what an image shows, and at nothing else; see `beside`."""
     pixels = np.asarray(image.pixels)
     if pixels.ndim != 2 or pixels.size == 0:
         return find(image, None)
@@ -72,6 +69,16 @@ def beside_blank(image: Image, find: Callable[[Image, Mask | None], HoleDetectio
     blank = blank if unlit is None else blank | unlit
     if not blank.any():
         return find(image, None)
+    return beside(image, blank, find)
+
+
+def beside(image: Image, blank: Mask, find: Callable[[Image, Mask | None], HoleDetections]) -> HoleDetections:
+    """Let a finder look at an image but for some of it; places are answered in px of the whole image.
+
+    What is blank all along a side is cut off. What is left of it is given the level around, without noise; sites that
+    mostly lie there are left out.
+    """
+    values = np.ascontiguousarray(image.pixels, np.float32)
     rows, cols = np.flatnonzero(~blank.all(axis=1)), np.flatnonzero(~blank.all(axis=0))
     corner = int(rows[0]), int(cols[0])
     part = np.s_[corner[0] : int(rows[-1]) + 1, corner[1] : int(cols[-1]) + 1]
@@ -102,6 +109,17 @@ def _of_one_value(pixels: NDArray[np.float32]) -> Mask:
     touching = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
     margin: Mask = np.isin(labels, touching[touching > 0])
     return none if margin.mean() < _LEAST_PART or margin.all() else margin
+
+
+def _without_islands(margin: Mask) -> Mask:
+    """Take what a margin cuts off from the picture for margin too: writing and scale bars in a band below it."""
+    if not margin.any():
+        return margin
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~margin).astype(np.uint8), connectivity=8)
+    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
+    areas[0] = 0.0
+    small = np.flatnonzero(areas < _ISLAND_PART * areas.max())
+    return np.asarray(np.isin(labels, small), np.bool_)
 
 
 def _along_axes(margin: Mask) -> bool:
@@ -152,7 +170,7 @@ def _levelled(pixels: NDArray[np.float32], blank: Mask) -> NDArray[np.float32]:
     return np.where(blank, level, pixels).astype(np.float32)
 
 
-def _hidden(hole: FoundHole, blank: Mask) -> float:
+def hidden(hole: FoundHole, blank: Mask) -> float:
     """Give the part of a hole that lies on blank places."""
     reach = math.ceil(hole.radius_px)
     row, col = round(hole.row_px), round(hole.col_px)
@@ -165,10 +183,10 @@ def _hidden(hole: FoundHole, blank: Mask) -> float:
 
 def _seen(hole: FoundHole, blank: Mask) -> FoundHole | None:
     """Call a hole partial that is partly blank; None where most of it is."""
-    hidden = _hidden(hole, blank)
-    if hidden > _MOST_BLANK:
+    part = hidden(hole, blank)
+    if part > _MOST_BLANK:
         return None
-    return replace(hole, status=Site.PARTIAL) if hidden > _WHOLE and hole.status is Site.HOLE else hole
+    return replace(hole, status=Site.PARTIAL) if part > _WHOLE and hole.status is Site.HOLE else hole
 
 
 def _moved(hole: FoundHole, corner: tuple[int, int]) -> FoundHole:

@@ -26,6 +26,7 @@ _SAME_LEVEL, _SAME_SPREAD = 0.5, 1.5
 _SOFT = 0.015
 _TEAR_PART = 0.015
 _TEAR_RATIO = 15.0
+_CRACK_PART, _CRACK_RIM = 0.005, 0.01
 _MOST_TORN = 0.75
 _LEAST_OTHERS = 6
 _SPECK_PX = 8
@@ -350,6 +351,32 @@ def _tears(small: NDArray[np.float32], film: Mask) -> Mask:
     large &= patches.areas < _MOST_TORN * patches.film_area
     flat = [i for i in map(int, np.flatnonzero(large)) if patches.is_flat(i, _FLAT)]
     return patches.where([i for i in flat if not _is_disc(patches.labels == i)], film)
+
+
+def cracks_in(pixels: NDArray[np.float32], blank: Mask | None = None) -> Mask | None:
+    """Find cracks and tears, of which there may be but one beside few holes: bright, even, and not round.
+
+    None where nothing is so. Even patches of film look so too: look at the whole view first.
+
+    Parameters
+    ----------
+    pixels
+        The image, finite, shape (rows, cols).
+    blank
+        Where the image shows nothing, shape (rows, cols).
+    """
+    step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
+    small = binned(pixels, step)
+    film = _film(small)
+    film &= _shown(blank, step, film)
+    patches = _bright_patches(small, film)
+    if patches is None:
+        return None
+    large = map(int, np.flatnonzero(patches.areas > _CRACK_PART * patches.labels.size))
+    cracks = [i for i in large if patches.is_flat(i, _BARE_FLAT) and not _is_disc(patches.labels == i)]
+    size = 2 * round(_CRACK_RIM * min(small.shape)) + 1
+    gone = cv2.dilate(patches.where(cracks, film).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    return _enlarged(np.asarray(gone), pixels.shape) if gone.any() else None
 
 
 def _bare(small: NDArray[np.float32], film: Mask) -> Mask:

@@ -5,6 +5,7 @@ one, something covered, or film where a hole should be.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
-from .blank import beside_blank
+from .blank import beside, beside_blank, hidden
 from .evidence import Evidence, evidence, film_part, merit
-from .film import View, view_beside_even_openings, view_of, view_of_cut_openings
+from .film import View, cracks_in, view_beside_even_openings, view_of, view_of_cut_openings
 from .hole_search import Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
@@ -35,6 +36,7 @@ _SURE = 0.6
 _BEYOND_DOUBT, _ALL_AROUND, _SMALL_PX, _MANY_MORE = 0.95, 0.97, 4.0, 1.25
 _BORDER_PART = 0.2
 _MOSTLY_FILM = 0.7
+_LARGE, _FAR, _MOSTLY_CRACK = 0.05, 1.5, 0.5
 
 
 class HoleOptions(BaseModel):
@@ -67,7 +69,28 @@ class LatticeHoles:
 
     def find(self, image: Image) -> HoleDetections:
         """Answer every lattice site on the film with its status; never raises on a poor image."""
-        return beside_blank(image, self.look)
+        return beside_blank(image, self._look_twice)
+
+    def _look_twice(self, image: Image, blank: Mask | None) -> HoleDetections:
+        """Look at the whole; then heed cracks, against which a few large holes are little."""
+        found = self.look(image, blank)
+        sure = _confidence(found) >= _SURE
+        bright = _far_brighter(found.holes, _LARGE * min(image.pixels.shape)) if sure else []
+        if not self._options.second_look or (sure and not bright):
+            return found
+        pixels, _ = finite(image.pixels)
+        cracks = cracks_in(pixels, blank) if pixels.ndim == 2 and min(pixels.shape) >= _LEAST_PX else None
+        if cracks is None:
+            return found
+        if sure:
+            swallowed = [hole for hole in bright if hidden(hole, cracks) > _MOSTLY_CRACK]
+            return replace(found, holes=tuple(hole for hole in found.holes if hole not in swallowed))
+        with stage("beside cracks") as say:
+            again = beside(image, cracks if blank is None else cracks | blank, self.look)
+            say(counted(hole.status.value for hole in again.holes))
+        more = len(_seen(again.holes)) > len(_seen(found.holes))
+        # With pieces of the view taken away, chance lattices of three sites look better than they are.
+        return again if _confidence(again) > _BEYOND_DOUBT or (more and again.lattice is None) else found
 
     def look(self, image: Image, blank: Mask | None) -> HoleDetections:
         """Find holes in an image that shows nothing where `blank` is set."""
@@ -162,6 +185,17 @@ class LatticeHoles:
 
 def _doubtful(best: Checked | None) -> bool:
     return best is None or best.confidence < _SURE
+
+
+def _confidence(found: HoleDetections) -> float:
+    return 0.0 if found.lattice is None else found.lattice.confidence
+
+
+def _far_brighter(holes: Sequence[FoundHole], least_radius_px: float) -> list[FoundHole]:
+    """Give the large holes that stand out of their film far more than the others do, as what is torn does."""
+    large = [hole for hole in _seen(holes) if hole.radius_px > least_radius_px and "contrast" in hole.features]
+    usual = float(np.median([hole.features["contrast"] for hole in large])) if large else 0.0
+    return [hole for hole in large if hole.features["contrast"] > _FAR * usual]
 
 
 def _other(view: View | None, seen: View) -> View | None:

@@ -93,3 +93,20 @@ def test_a_picture_of_few_grey_levels_is_all_picture(drawn):
     assert not blank_part(np.floor(drawn.pixels / 12)).any()
     assert not blank_part((drawn.pixels > 60).astype(np.float32)).any()
     assert not blank_part(np.zeros((200, 200), np.float32)).any()
+
+
+@pytest.mark.parametrize(("fill", "ink"), [(0.0, 90.0), (90.0, 0.0)])
+def test_a_band_with_writing_below_the_picture_is_no_part_of_it(drawn, fill, ink):
+    band = np.full((60, drawn.pixels.shape[1]), fill, np.float32)
+    band[15:20, 20:120] = ink
+    written = np.zeros(band.shape, np.uint8)
+    cv2.putText(written, "2250x 200kV 2 um", (140, 45), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 255, 2)
+    band[written > 100] = ink
+    pixels = np.vstack([drawn.pixels, band])
+    blank = blank_part(pixels)
+    assert blank[-60:].all()
+    assert blank[:-60].mean() < 0.02
+    found = lattice_holes({}).find(Image(pixels))
+    told = places_of(found)
+    assert (apart(drawn.whole, told) < 5).all()
+    assert (told[:, 0] < len(drawn.pixels)).all()

@@ -136,6 +136,17 @@ def test_margins_of_a_stitched_atlas_cut_squares_but_make_none(draw_mesh):
         assert sum(s.partial for s in found.squares) == pytest.approx(sum(s.partial for s in inner.squares), abs=1)
 
 
+@pytest.mark.parametrize(("fill", "ink"), [(0.0, 255.0), (255.0, 0.0)])
+def test_writing_in_a_band_below_the_picture_makes_no_squares(real, fill, ink):
+    pixels = np.asarray(real("lowmag_20may08a").pixels, np.float32)
+    band = np.zeros((80, pixels.shape[1]), np.uint8)
+    cv2.putText(band, "Mag 155x  200 kV  100 um", (300, 55), cv2.FONT_HERSHEY_SIMPLEX, 1.4, 255, 3)
+    band[25:35, 40:240] = 255
+    found = FINDER.find(Image(np.vstack([pixels, np.where(band > 100, ink, fill).astype(np.float32)])))
+    assert len(found.squares) == 48
+    assert all(square.row_px < len(pixels) for square in found.squares)
+
+
 def test_pixels_without_number_are_passed_over(draw_mesh):
     pixels = draw_mesh(np.random.default_rng(14))
     plain = len(FINDER.find(Image(pixels)).squares)
