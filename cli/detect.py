@@ -24,7 +24,9 @@ Form = Annotated[Format, typer.Option("--format", help="Form of what is written:
 PlotFile = Annotated[Path | None, typer.Option("--plot", help="Write a PNG with outlines and scores.")]
 PixelSize = Annotated[float | None, typer.Option(min=0.01, help="Pixel size in Å, where the file does not say.")]
 Explain = Annotated[bool, typer.Option("--explain", help="Say what each stage found and how long it took.")]
-Weights = Annotated[Path | None, typer.Option(help="Folder of the weights, for a finder that needs them.")]
+Weights = Annotated[
+    Path | None, typer.Option(help="Folder of weights: the published ones, or those of your own training.")
+]
 Compatible = Annotated[
     bool, typer.Option("--ptolemy-compatible", help="Published finders: scores by the batch, as published.")
 ]

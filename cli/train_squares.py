@@ -135,7 +135,7 @@ def _card(
 
     numbers = sum(array.size for array in models.arrays().values())
     plan = {"seed": seed, "rounds": ROUNDS, "learning_rate": RATE, "leaves": LEAVES, "forest_trees": FOREST}
-    return Card(NAME, ARCHITECTURE, PURPOSE, numbers, data, *counts, plan, metrics, before, LIMITS)
+    return Card(NAME, ARCHITECTURE, PURPOSE, numbers, data, *counts, plan, metrics, before, LIMITS, "squares")
 
 
 def _tell(card: "Card") -> None:

@@ -192,10 +192,10 @@ def _confidence(found: HoleDetections) -> float:
 
 
 def _far_brighter(holes: Sequence[FoundHole], least_radius_px: float) -> list[FoundHole]:
-    """Give the large holes that stand out of their film far more than the others do, as what is torn does."""
+    """Give the large holes that stand out of their film far more than the others do and are not round, like tears."""
     large = [hole for hole in _seen(holes) if hole.radius_px > least_radius_px and "contrast" in hole.features]
-    usual = float(np.median([hole.features["contrast"] for hole in large])) if large else 0.0
-    return [hole for hole in large if hole.features["contrast"] > _FAR * usual]
+    least = _FAR * float(np.median([hole.features["contrast"] for hole in large])) if large else 0.0
+    return [hole for hole in large if hole.features["contrast"] > least and hole.features["support"] < _ALL_AROUND]
 
 
 def _other(view: View | None, seen: View) -> View | None:

@@ -56,7 +56,11 @@ _HINTS = 12
 class NetworkOptions(HoleOptions):
     """Options of `network-holes`; it always looks a second time."""
 
-    weights: Path | None = Field(None, description="File of weights of your own training. None: those shipped.")
+    weights: Path | None = Field(
+        None,
+        description="File of weights of your own training, or the folder of `train holes` or `train hole-scores`, of "
+        "which what is there is taken. None: those shipped.",
+    )
     scores: bool = Field(True, description="Say of each hole how likely it is fit to be exposed, as feature `fit`.")
     score_weights: Path | None = Field(None, description="File of weights of the scorer. None: those shipped.")
     vacuum_counts: float | None = Field(
@@ -132,19 +136,39 @@ def network_holes(options: Mapping[str, Any]) -> HoleFinder:
         known = ", ".join(NetworkOptions.model_fields)
         raise BadInput(f"network-holes: option '{where}': {first['msg']}; options are: {known}") from error
     missing = network_weights.missing_libraries()
+    if wanted.weights is not None:
+        if missing:
+            raise BadInput(
+                f"network-holes: weights are named, but {missing} is not installed; pip install epicycle[networks]"
+            )
+        wanted = _of_folder(wanted, wanted.weights)
     path = wanted.weights or network_weights.shipped(WEIGHTS)
-    if wanted.weights is None and (missing or not path.exists()):
+    if missing or (wanted.weights is None and not path.exists()):
         lacking = f"{missing} is not installed" if missing else "no weights are shipped with this installation"
         return NetworkHoles(wanted, None, note=f"{lacking}; found without a network")
-    if missing:
-        raise BadInput(
-            f"network-holes: weights are named, but {missing} is not installed; pip install epicycle[networks]"
-        )
     from .hole_network import ARCHITECTURE, HoleMaps
 
     network = HoleMaps()
     network_weights.load(network, path, ARCHITECTURE)
     return NetworkHoles(wanted, network, _scorer(wanted))
+
+
+def _of_folder(wanted: NetworkOptions, where: Path) -> NetworkOptions:
+    """Take marks and scores from where a training left them; those it did not make are the shipped ones."""
+    from .score_networks import OWN
+
+    if not where.is_dir():
+        return wanted
+    maps, scores = (where / f"{name}.safetensors" for name in (WEIGHTS, OWN))
+    if not maps.exists() and not scores.exists():
+        raise BadInput(
+            f"network-holes: {where} holds neither {maps.name} nor {scores.name}; name the folder that "
+            "`epicycle train holes` or `epicycle train hole-scores` wrote"
+        )
+    own = {"weights": maps if maps.exists() else None}
+    if wanted.score_weights is None and scores.exists():
+        own["score_weights"] = scores
+    return wanted.model_copy(update=own)
 
 
 def _scorer(wanted: NetworkOptions) -> "OwnScorer | None":

@@ -25,7 +25,7 @@ class Card:
     data
         Where the images are from.
     images, held_out
-        How many were learnt from, and how many the metrics are from.
+        How many examples were learnt from, and how many the metrics are from.
     plan
         Seed, steps, batch, learning rate.
     metrics
@@ -34,6 +34,8 @@ class Card:
         The same before training, where weights were trained further.
     limits
         What it was not trained for.
+    examples
+        What is counted.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Card:
     metrics: Mapping[str, float]
     before: Mapping[str, float] = field(default_factory=dict)
     limits: str = ""
+    examples: str = "images"
     version: str = __version__
     commit: str = field(default_factory=lambda: commit_of(Path(__file__).parent))
 
@@ -76,13 +79,13 @@ def markdown(card: Card) -> str:
     lines = [
         f"# {card.name}", "", card.purpose, "",
         f"- Network: {card.architecture}, {card.parameters:,} parameters",
-        f"- Data: {card.data}; {card.images} images, {card.held_out} held out",
+        f"- Data: {card.data}; {card.images} {card.examples}, {card.held_out} held out",
         f"- Training: {plan}",
         f"- Code: epicycle {card.version}, commit {card.commit}",
     ]  # fmt: skip
     if card.limits:
         lines += [f"- Limits: {card.limits}"]
-    lines += ["", "| on the images held out | before | after |", "|---|---|---|"]
+    lines += ["", f"| on the {card.examples} held out | before | after |", "|---|---|---|"]
     for name, value in card.metrics.items():
         earlier = f"{card.before[name]:.4f}" if name in card.before else "–"
         lines.append(f"| {name} | {earlier} | {value:.4f} |")

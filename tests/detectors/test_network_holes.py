@@ -1,5 +1,6 @@
 """The finder with a network: held to the contract, on real and drawn pictures, and honest where it has no network."""
 
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -14,6 +15,7 @@ from epicycle.detectors.contract import HoleFinderContract, holes_picture
 from epicycle.detectors.holes import lattice_holes
 from epicycle.detectors.network_holes import network_holes
 from epicycle.detectors.records import Site
+from epicycle.detectors.score_networks import OwnScorer
 from epicycle.hardware.records import Image
 from epicycle.protocols.errors import BadInput
 
@@ -119,6 +121,25 @@ def test_own_weights_that_are_not_there_are_refused():
         network_holes({"weights": "nowhere.safetensors"})
     with pytest.raises(BadInput, match=r"'treshold'.*weights"):
         network_holes({"treshold": 1})
+
+
+def test_weights_are_taken_from_the_folder_of_a_training(tmp_path):
+    with pytest.raises(BadInput, match=r"holds neither hole-maps.safetensors nor hole-scores.safetensors"):
+        network_holes({"weights": tmp_path})
+    image = Image(holes_picture(np.random.default_rng(8)), 500.0)
+    usual = network_holes({}).find(image)
+    scorer = OwnScorer()
+    network_weights.save(scorer, tmp_path / "hole-scores.safetensors", scorer.architecture)
+    scored_anew = network_holes({"weights": tmp_path}).find(image)
+    assert [hole.row_px for hole in scored_anew.holes] == [hole.row_px for hole in usual.holes]
+    assert [hole.features.get("fit") for hole in scored_anew.holes] != [
+        hole.features.get("fit") for hole in usual.holes
+    ]
+    shutil.copy(network_weights.shipped("hole-maps"), tmp_path)
+    assert network_holes({"weights": tmp_path}).find(image) == scored_anew
+    (tmp_path / "hole-maps.safetensors").write_bytes(b"cut")
+    with pytest.raises(BadInput, match=r"hole-maps\.safetensors"):
+        network_holes({"weights": tmp_path})
 
 
 def test_a_lone_hole_that_leaves_no_room_beside_it(finder):
