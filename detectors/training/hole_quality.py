@@ -22,6 +22,8 @@ from .labelled import HoleMark, LabelledImage
 from .loop import Batch
 
 _FIT, _UNFIT = ("usable", "hole", "good"), ("empty", "spoilt", "covered", "missing", "partial", "bad")
+_UNTOLD = ("poor", "cut", "")
+_KNOWN = f"fit are {', '.join(_FIT)}; not fit {', '.join(_UNFIT)}; poor, cut and none at all do not tell"
 THINNEST_NM, THICKEST_NM = 10.0, 100.0
 """Ice outside this hardly ever lets a hole of a good simulated grid reach 5 Å."""
 
@@ -51,14 +53,34 @@ class _Pool:
 
 
 def fitness(hole: HoleMark) -> bool | None:
-    """Tell whether a hole is fit to be exposed; None when the label does not tell."""
-    if hole.category in _FIT:
+    """Tell whether a hole is fit to be exposed; None when the label does not tell.
+
+    Raises
+    ------
+    BadInput
+        Nobody knows the label.
+    """
+    name = hole.category.strip().lower()
+    if name in _FIT:
         return True
-    if hole.category in _UNFIT:
+    if name in _UNFIT:
         return False
-    if hole.category == "poor" and hole.ice_nm is not None:
+    if name not in _UNTOLD:
+        raise BadInput(f"no label of holes is called {hole.category}; {_KNOWN}")
+    if name == "poor" and hole.ice_nm is not None:
         return THINNEST_NM <= hole.ice_nm <= THICKEST_NM
     return None
+
+
+def shows_both(images: Sequence[LabelledImage]) -> bool:
+    """Tell whether images show holes that are fit and holes that are not."""
+    return {fitness(hole) for image in images for hole in _said(image)} >= {True, False}
+
+
+def _said(image: LabelledImage) -> list[HoleMark]:
+    """Give the holes of which there is a label that tells; what a finder said is none."""
+    large = [hole for hole in image.holes if hole.labelled and hole.radius_px >= _LEAST_RADIUS_PX]
+    return [hole for hole in large if fitness(hole) is not None]
 
 
 class HoleScoreTask:
@@ -79,7 +101,10 @@ class HoleScoreTask:
         self._judged = _pool(network, judged, np.random.default_rng(2))
         for pool in (self._learnt, self._judged):
             if pool is None or not 0 < float(pool.fit.mean()) < 1:
-                raise BadInput("scores are learnt from holes that are fit and holes that are not; label some of both")
+                raise BadInput(
+                    "scores are learnt from holes that are fit and holes that are not, of either on two specimens at "
+                    f"least, as one is held out; label some of both: {_KNOWN}"
+                )
 
     def network(self) -> nn.Module:
         """Make the network."""
@@ -159,7 +184,7 @@ def _pool(network: Scorer, images: Sequence[LabelledImage], rng: np.random.Gener
     groups: list[int] = []
     numbers = {group: number for number, group in enumerate(sorted({image.group for image in images}))}
     for image in images:
-        holes = [hole for hole in image.holes if fitness(hole) is not None and hole.radius_px >= _LEAST_RADIUS_PX]
+        holes = _said(image)
         if not holes:
             continue
         chosen = [holes[i] for i in rng.permutation(len(holes))[:_OF_EACH]]

@@ -2,7 +2,7 @@
 
 from ..score_networks import AVERAGE_POOL, OWN, PADDED
 from .hole_maps import HoleMapTask
-from .hole_quality import of_name
+from .hole_quality import of_name, shows_both
 from .running import Kind
 
 _SIMULATED = "Learnt from simulated films with regular holes; real films were used to judge it, never to train it."
@@ -32,6 +32,7 @@ HOLE_SCORES = {
         batch=batch,
         learning_rate=rate,
         instruments=_INSTRUMENTS,
+        shows_enough=shows_both,
     )
     for name, steps, batch, rate in ((OWN, 2500, 256, 3e-3), (AVERAGE_POOL, 1500, 16, 1e-3), (PADDED, 1500, 16, 1e-3))
 }

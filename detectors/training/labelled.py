@@ -7,7 +7,7 @@ import csv
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,12 +139,26 @@ def held_out(
     BadInput
         All images are of one group: nothing could be held out.
     """
+    return next(splits(images, part, seed))
+
+
+def splits(
+    images: Sequence[LabelledImage], part: float, seed: int
+) -> Iterator[tuple[list[LabelledImage], list[LabelledImage]]]:
+    """Go through splits as `held_out` makes them, one after the other, without an end.
+
+    Raises
+    ------
+    BadInput
+        All images are of one group: nothing could be held out.
+    """
     groups = sorted({image.group for image in images})
     if len(groups) < 2:
         raise BadInput(f"{len(images)} images of one specimen cannot be split; label images of two at least")
-    order = np.random.default_rng(np.random.SeedSequence([seed, len(groups)])).permutation(len(groups))
-    kept = {groups[i] for i in order[: max(1, round(part * len(groups)))]}
-    return [image for image in images if image.group not in kept], [image for image in images if image.group in kept]
+    rng = np.random.default_rng(np.random.SeedSequence([seed, len(groups)]))
+    while True:
+        kept = {groups[i] for i in rng.permutation(len(groups))[: max(1, round(part * len(groups)))]}
+        yield [one for one in images if one.group not in kept], [one for one in images if one.group in kept]
 
 
 def _of_coco(path: Path) -> list[LabelledImage]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -9,11 +10,13 @@ from torch import nn
 
 from .. import network_weights
 from .card import Card, write_card
-from .labelled import LabelledImage, held_out
+from .labelled import LabelledImage, splits
 from .loop import CHECKPOINT, Plan, Progress, Task, device_of, fresh, train
 
 HELD_OUT = 0.2
 """Share of the specimens that no network learns from."""
+
+_MOST_SPLITS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Kind:
     instruments
         Profiles of the simulated instruments it learns from, and how far their cameras are scaled; then every image of
         a level shows a grid of its own. Empty is the usual instrument, several images of each grid.
+    shows_enough
+        Whether images show all that must be both learnt from and held out.
     """
 
     name: str
@@ -46,6 +51,7 @@ class Kind:
     batch: int
     learning_rate: float = 2e-3
     instruments: tuple[tuple[str, float], ...] = ()
+    shows_enough: Callable[[Sequence[LabelledImage]], bool] = bool
 
 
 @dataclass
@@ -103,7 +109,7 @@ def prepared(
         network.
     """
     on = device_of(device)
-    learnt, judged = held_out([image for image in images if _fits(image, kind)], HELD_OUT, plan.seed)
+    learnt, judged = _split([image for image in images if _fits(image, kind)], kind, plan.seed)
     task = kind.make(learnt, judged)
     network = fresh(task, plan.seed).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     before: Mapping[str, float] = {}
@@ -112,6 +118,13 @@ def prepared(
         before = dict(task.metrics(network))
         network.requires_grad_(True)
     return Run(kind, task, network, plan, folder, on, data, (len(learnt), len(judged)), before)
+
+
+def _split(images: Sequence[LabelledImage], kind: Kind, seed: int) -> tuple[list[LabelledImage], list[LabelledImage]]:
+    """Hold specimens out; where few show what is rare, such that it is learnt from and held out."""
+    made = islice(splits(images, HELD_OUT, seed), _MOST_SPLITS)
+    first = next(made)
+    return next((parts for parts in chain([first], made) if all(map(kind.shows_enough, parts))), first)
 
 
 def _fits(image: LabelledImage, kind: Kind) -> bool:

@@ -1,5 +1,7 @@
 """A hole's score is its own: the same in any company, turned by right angles, and at another gain."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ from epicycle.detectors.score_networks import (  # noqa: E402
     chances,
     scorer_of,
 )
-from epicycle.detectors.training.hole_quality import HoleScoreTask, fitness  # noqa: E402
+from epicycle.detectors.training.hole_quality import HoleScoreTask, fitness, shows_both  # noqa: E402
 from epicycle.detectors.training.labelled import HoleMark, LabelledImage  # noqa: E402
 from epicycle.detectors.training.loop import Plan, fresh, train  # noqa: E402
 from epicycle.files.mrc import write_mrc  # noqa: E402
@@ -123,6 +125,17 @@ def test_labels_say_what_is_fit():
     assert fitness(mark("poor", 300.0)) is False
     assert fitness(mark("covered")) is False
     assert fitness(mark("poor")) is None
+    assert fitness(mark("")) is None
+    assert fitness(mark("Good")) is True
+    with pytest.raises(BadInput, match="no label of holes is called god; fit are usable, hole, good"):
+        fitness(mark("god"))
+
+
+def test_what_a_finder_said_is_no_label(tmp_path):
+    said, found = HoleMark(0, 0, 5, "good"), HoleMark(0, 0, 5, "missing", labelled=False)
+    image = LabelledImage(tmp_path / "a.mrc", "hole", None, "a", (said, found), ())
+    assert not shows_both([image])
+    assert shows_both([image, replace(image, holes=(replace(found, labelled=True),))])
 
 
 @pytest.mark.parametrize("name", [OWN, AVERAGE_POOL, PADDED])

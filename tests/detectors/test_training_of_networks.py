@@ -16,7 +16,7 @@ from epicycle.detectors.hole_network import ARCHITECTURE, HoleMaps, evened  # no
 from epicycle.detectors.training.calibration import calibration_error, platt, sorting  # noqa: E402
 from epicycle.detectors.training.hole_maps import HoleMapTask, marks_by_truth  # noqa: E402
 from epicycle.detectors.training.kinds import HOLE_SCORES, HOLES  # noqa: E402
-from epicycle.detectors.training.labelled import held_out, read_labels  # noqa: E402
+from epicycle.detectors.training.labelled import HoleMark, LabelledImage, held_out, read_labels  # noqa: E402
 from epicycle.detectors.training.loop import CHECKPOINT, Plan, device_of, fresh, train  # noqa: E402
 from epicycle.detectors.training.running import prepared  # noqa: E402
 from epicycle.files.mrc import write_mrc  # noqa: E402
@@ -166,6 +166,25 @@ def test_a_run_writes_weights_and_card_and_can_be_trained_further(folder, tmp_pa
     assert set(further.before) == set(card.metrics)
     list(further.steps())
     assert further.finish()[1].before == further.before
+
+
+def test_what_is_rare_is_both_learnt_from_and_held_out(tmp_path, draw_holes):
+    """Of twelve specimens two show holes that are fit: most splits would hold out none of them."""
+    rng = np.random.default_rng(4)
+    images = []
+    for number in range(12):
+        drawn = draw_holes(rng, shape=(160, 180), radius=12.0, pitch=50.0, missing=0.0)
+        write_mrc(tmp_path / f"{number}.mrc", drawn.pixels, 100.0)
+        word = "good" if number < 2 else "empty"
+        marks = tuple(HoleMark(row, col, 12.0, word) for row, col in drawn.whole)
+        images.append(LabelledImage(tmp_path / f"{number}.mrc", "hole", 100.0, f"grid {number}", marks, ()))
+    kind = HOLE_SCORES["hole-scores"]
+    for seed in range(5):
+        run = prepared(kind, images, "drawn", Plan(seed, 1, 4), tmp_path, "cpu", None)
+        assert sum(run.counts) == 12
+    images.pop(1)
+    with pytest.raises(BadInput, match="on two specimens at least"):
+        prepared(kind, images, "drawn", Plan(0, 1, 4), tmp_path, "cpu", None)
 
 
 @pytest.mark.parametrize(("kind", "command"), [(HOLES, "holes"), (HOLE_SCORES["hole-scores"], "hole-scores")])
