@@ -39,10 +39,10 @@ def export(
 def label(record: Record, place: Place) -> None:
     """Say what a square or hole really is, e.g. ``label DB grid 3 square 14 cracked``; exports carry it."""
     from ..db import remarking
-    from ..detectors.records import Site, SquareClass
+    from ..detectors.records import WORTH, Site, SquareClass
 
     *where, word = place
-    known = {"square": [kind.value for kind in SquareClass], "hole": [site.value for site in Site]}
+    known = {"square": [kind.value for kind in SquareClass], "hole": [*(site.value for site in Site), *WORTH]}
     kind = where[-2] if len(where) > 1 else ""
     if kind in known and word not in known[kind]:
         raise BadInput(f"{word} is no label of a {kind}; there are: {', '.join(known[kind])}")

@@ -31,6 +31,10 @@ class Site(StrEnum):
     MISSING = "missing"
 
 
+WORTH = ("good", "bad", "empty", "spoilt")
+"""What people may say of a hole besides what stands at its site."""
+
+
 class LatticeKind(StrEnum):
     """Shape of the unit cell."""
 

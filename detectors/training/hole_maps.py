@@ -21,7 +21,7 @@ from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, ev
 from ..network_holes import sites_in
 from ..regions import Points
 from .calibration import logistic, platt
-from .labelled import LabelledImage
+from .labelled import HoleMark, LabelledImage
 from .loop import Batch
 from .randomised import drawn, nothing, spoilt
 
@@ -31,7 +31,7 @@ _LEAST_RADIUS = 2.5
 _JITTER = 0.36
 _OFF_SCALE, _OFF_LEAST, _OFF_MOST = 0.12, math.log(1.9), math.log(3.2)
 _HEAT = 0.22
-_UNSURE = ("cut",)
+_UNSURE, _NONE = ("cut", "covered"), "missing"
 _MARKED, _MIDDLE = 0.5, 0.7
 _REACH, _LEAST_LOGIT = 3, -6.0
 _EMPTY_SHARE, _NOTHING_SHARE = 0.1, 0.1
@@ -193,14 +193,15 @@ def site_weights(network: HoleMaps, images: Sequence[LabelledImage]) -> NDArray[
     """Fit what marks and evidence weigh in the chance of a hole at a site, by whole views; None without sites."""
     designs, truths = [], []
     for image in images:
-        view = view_of(image.pixels(), without_tears=True) if image.holes else None
+        holes = _there(image)
+        view = view_of(image.pixels(), without_tears=True) if holes else None
         found = None if view is None else sites_in(network, view)
         if found is None:
             continue
-        usual = float(np.median([hole.radius_px for hole in image.holes]))
+        usual = float(np.median([hole.radius_px for hole in holes]))
         sites = np.array([(hole.row_px, hole.col_px) for hole in found[0]])
-        true = np.array([(hole.row_px, hole.col_px) for hole in image.holes])
-        sure = np.array([hole.visible and hole.category not in _UNSURE for hole in image.holes], np.bool_)
+        true = np.array([(hole.row_px, hole.col_px) for hole in holes])
+        sure = np.array([hole.visible and hole.category not in _UNSURE for hole in holes], np.bool_)
         away = np.hypot(*(sites[:, None] - true[None]).transpose(2, 0, 1)) / usual
         there = (away[:, sure] < _NEAR).any(axis=1)
         counted = there | (away > _FAR).all(axis=1)
@@ -212,15 +213,20 @@ def site_weights(network: HoleMaps, images: Sequence[LabelledImage]) -> NDArray[
     return np.asarray(logistic(np.concatenate(designs), truth), np.float32)
 
 
+def _there(image: LabelledImage) -> list[HoleMark]:
+    """Give the holes of an image without sites at which there is none."""
+    return [hole for hole in image.holes if hole.category != _NONE]
+
+
 def _kept(image: LabelledImage) -> _Source | None:
     """Read an image, standardise it as the finder does, and shrink it to what the network can use."""
     view = view_of(image.pixels(), without_tears=True)
     if view is None:
         return None
-    pixels, step = view.pixels, view.step
-    places = np.array([(hole.row_px, hole.col_px) for hole in image.holes]).reshape(-1, 2)
-    radii = np.array([hole.radius_px for hole in image.holes])
-    sure = np.array([hole.visible and hole.category not in _UNSURE for hole in image.holes], np.bool_)
+    pixels, step, holes = view.pixels, view.step, _there(image)
+    places = np.array([(hole.row_px, hole.col_px) for hole in holes]).reshape(-1, 2)
+    radii = np.array([hole.radius_px for hole in holes])
+    sure = np.array([hole.visible and hole.category not in _UNSURE for hole in holes], np.bool_)
     usual = float(np.median(radii)) / step if len(radii) else 2 * _KEPT_RADIUS
     if usual < _LEAST_RADIUS:
         return None

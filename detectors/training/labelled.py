@@ -153,6 +153,8 @@ def splits(
         All images are of one group: nothing could be held out.
     """
     groups = sorted({image.group for image in images})
+    if not groups:
+        raise BadInput("no labelled image is of a level that this learns from; label things of that kind")
     if len(groups) < 2:
         raise BadInput(f"{len(images)} images of one specimen cannot be split; label images of two at least")
     rng = np.random.default_rng(np.random.SeedSequence([seed, len(groups)]))

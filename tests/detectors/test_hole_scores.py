@@ -11,7 +11,7 @@ pytest.importorskip("safetensors", reason="networks are an optional extra")
 from epicycle.detectors import network_weights  # noqa: E402
 from epicycle.detectors.hole_crops import KNOWN, NOMINAL, UNKNOWN, hole_levels  # noqa: E402
 from epicycle.detectors.network_holes import scored  # noqa: E402
-from epicycle.detectors.records import FoundHole, Site  # noqa: E402
+from epicycle.detectors.records import WORTH, FoundHole, Site  # noqa: E402
 from epicycle.detectors.score_networks import (  # noqa: E402
     AVERAGE_POOL,
     OWN,
@@ -127,6 +127,7 @@ def test_labels_say_what_is_fit():
     assert fitness(mark("poor")) is None
     assert fitness(mark("")) is None
     assert fitness(mark("Good")) is True
+    assert all(fitness(mark(word)) is not None for word in (*Site, *WORTH))
     with pytest.raises(BadInput, match="no label of holes is called god; fit are usable, hole, good"):
         fitness(mark("god"))
 

@@ -111,6 +111,8 @@ def test_what_is_held_out_shows_other_specimens(folder):
     assert held_out(images, 0.3, seed=5) == (learnt, judged)
     with pytest.raises(BadInput, match="one specimen"):
         held_out([replace(image, group="same") for image in images], 0.3, seed=5)
+    with pytest.raises(BadInput, match="of a level that this learns from"):
+        held_out([], 0.3, seed=5)
 
 
 def task_of(folder):
@@ -185,6 +187,18 @@ def test_what_is_rare_is_both_learnt_from_and_held_out(tmp_path, draw_holes):
     images.pop(1)
     with pytest.raises(BadInput, match="on two specimens at least"):
         prepared(kind, images, "drawn", Plan(0, 1, 4), tmp_path, "cpu", None)
+
+
+def test_sites_without_a_hole_are_not_learnt_as_holes(folder):
+    images = read_labels(folder)
+
+    def called(word):
+        return [replace(image, holes=tuple(replace(hole, category=word) for hole in image.holes)) for image in images]
+
+    HoleMapTask(called("good")[:2], called("good")[2:])
+    for word in ("missing", "covered"):
+        with pytest.raises(BadInput, match="show no holes to learn from"):
+            HoleMapTask(called(word)[:2], called(word)[2:])
 
 
 @pytest.mark.parametrize(("kind", "command"), [(HOLES, "holes"), (HOLE_SCORES["hole-scores"], "hole-scores")])
