@@ -15,6 +15,7 @@ from pycocotools.coco import COCO
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session as OrmSession
 
+from epicycle.cli import leaving
 from epicycle.db import models as m
 from epicycle.db.connection import open_writer
 from epicycle.db.export.coco import write_coco
@@ -138,6 +139,20 @@ def test_coco_boxes_lie_on_the_things_and_labels_rule(night: Path, reader_of: Re
     assert pixels[on].mean() > pixels[~on].mean() + 0.25
     labelled = [mark for mark in coco.loadAnns(coco.getAnnIds()) if mark["labelled"]]
     assert [coco.loadCats([mark["category_id"]])[0]["name"] for mark in labelled] == ["square/cracked"]
+
+
+def test_the_command_takes_what_a_hole_is_worth_and_no_other_word(night: Path, reader_of: Reads) -> None:
+    with OrmSession(reader_of(night)) as db:
+        hole = db.query(m.Hole).first()
+        assert hole is not None
+        square = db.get_one(m.Square, hole.square_id)
+        slot = db.get_one(m.Grid, square.grid_id).slot
+        named = ["grid", str(slot), "square", str(square.number), "hole", str(hole.number)]
+    leaving.label(night, [*named, "spoilt"])
+    with OrmSession(reader_of(night)) as db:
+        assert [row.label for row in db.query(m.Label) if (row.of_kind, row.of_id) == ("hole", hole.id)] == ["spoilt"]
+    with pytest.raises(BadInput, match=r"nice is no label of a hole; there are: hole, .*good, bad, empty, spoilt"):
+        leaving.label(night, [*named, "nice"])
 
 
 def test_a_reloaded_grid_keeps_its_boxes_on_the_things(paint, reader_of: Reads, tmp_path: Path) -> None:
