@@ -69,9 +69,9 @@ class LatticeHoles:
 
     def find(self, image: Image) -> HoleDetections:
         """Answer every lattice site on the film with its status; never raises on a poor image."""
-        return beside_blank(image, self._look_twice)
+        return beside_blank(image, self.look_twice)
 
-    def _look_twice(self, image: Image, blank: Mask | None) -> HoleDetections:
+    def look_twice(self, image: Image, blank: Mask | None) -> HoleDetections:
         """Look at the whole; then heed cracks, against which a few large holes are little."""
         found = self.look(image, blank)
         sure = _confidence(found) >= _SURE

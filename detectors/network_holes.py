@@ -110,7 +110,9 @@ class NetworkHoles:
         expected = expected_in(view, image.pixel_size_a, options.hole_diameter_um, options.hole_pitch_um)
         found = _found(self._network, view, expected)
         if found is None:
-            return replace(self._without.look(image, blank), note="the network marks nothing sure; found without it")
+            return replace(
+                self._without.look_twice(image, blank), note="the network marks nothing sure; found without it"
+            )
         holes, lattice = found
         if self._scorer is not None:
             with stage("scores"):
