@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .film import binned
 from .regions import Mask, Points, smoothed
+from .working_size import binned
 
 _LOOK_PX, _BLUR_PX = 256, 1.5
 _DARKEST, _DARK = 0.002, 0.3

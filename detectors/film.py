@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from .mixture import two_levels
 from .regions import Mask, smoothed
+from .torn_film import bare, cracks, is_flat, tears
+from .working_size import binned, enlarged
 
 _LARGEST_SIDE = 1536
 _LOOK_PX = 512
@@ -24,15 +26,6 @@ _DIM_PART, _DIM_SURE, _DIM_STEP, _DIM_NOISE = 0.02, 8.0, 0.04, 1.15
 _OWN_PART = 0.01
 _SAME_LEVEL, _SAME_SPREAD = 0.5, 1.5
 _SOFT = 0.015
-_TEAR_PART = 0.015
-_TEAR_RATIO = 15.0
-_CRACK_PART, _CRACK_RIM = 0.005, 0.01
-_MOST_TORN = 0.75
-_LEAST_OTHERS = 6
-_SPECK_PX = 8
-_VACUUM = 0.8
-_FLAT = 0.1
-_BARE_FLAT = 0.15
 _EVEN_BLUR, _RIM_PX = 1.5, 17
 _CLIP = 8.0
 _SHOWN = 0.1
@@ -79,26 +72,6 @@ class View:
         return float(self.levels[index] + self.spreads[index] * value)
 
 
-def _is_flat(values: NDArray[np.float32], height: float, part: float = _FLAT) -> bool:
-    """Tell whether an area is of one level, as vacuum is and thin film with its holes is not."""
-    low, high = np.quantile(values, [0.1, 0.9])
-    return bool(high - low < part * height)
-
-
-def _is_disc(own: Mask) -> bool:
-    """Tell whether an area fills the circle around it, as a hole does, a cut one of which at least half is seen too."""
-    contours, _ = cv2.findContours(own.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = max(contours, key=len)
-    _, radius = cv2.minEnclosingCircle(outline)
-    hull = cv2.contourArea(cv2.convexHull(outline))
-    filled = own.sum() / max(np.pi * radius**2, 1.0)
-    return bool(filled > 0.8 or (filled > 0.4 and _cut(own) and own.sum() > 0.9 * hull))
-
-
-def _cut(own: Mask) -> bool:
-    return bool(own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any())
-
-
 def view_of(pixels: NDArray[np.float32], without_tears: bool = False, blank: Mask | None = None) -> View | None:
     """Bring an image to working size and find its film; None when the film is all of one value or there is none.
 
@@ -117,7 +90,7 @@ def view_of(pixels: NDArray[np.float32], without_tears: bool = False, blank: Mas
     has_bars = not bool(film.all())
     film &= _shown(blank, step, film)
     if has_bars and without_tears:
-        film &= ~_tears(small, film)
+        film &= ~tears(small, film)
     return _scaled(small, film, step, has_bars)
 
 
@@ -146,10 +119,10 @@ def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = 
     for i in range(1, count):
         if stats[i, cv2.CC_STAT_AREA] > _OWN_PART * film.size:
             own = soft[cv2.erode((labels == i).astype(np.uint8), np.ones((_RIM_PX, _RIM_PX), np.uint8)) > 0]
-            if own.size and _is_flat(own, float(np.median(own)) - bars):
+            if own.size and is_flat(own, float(np.median(own)) - bars):
                 kept &= labels != i
     if kept.any():
-        kept &= ~_bare(small, kept)
+        kept &= ~bare(small, kept)
     if not kept.any():
         # Beside much vacuum thick film is as dark and quiet as bars.
         size = 2 * _RIM_PX + 1
@@ -224,15 +197,6 @@ def _openings(small: NDArray[np.float32], film: Mask, level: float, spread: floa
     return np.asarray(renumbered[nearest], np.uint8)
 
 
-def binned(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
-    """Mean over blocks of `step` × `step` px; what does not fill a block at the far borders is left out."""
-    if step == 1:
-        return pixels
-    rows, cols = pixels.shape[0] // step, pixels.shape[1] // step
-    cut = pixels[: rows * step, : cols * step]
-    return np.asarray(cv2.resize(cut, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class _Look:
     """A view as its film is told from bars: shrunk, smoothed, its noise, and its connected bright areas.
@@ -255,7 +219,7 @@ class _Look:
 
     def seen(self, chosen: Sequence[int], shape: tuple[int, ...]) -> Mask:
         """Give the places of bright areas, and of openings darker than they."""
-        return _enlarged(np.isin(self.labels, chosen) | _dim(self.soft, self.loud, self.bright), shape)
+        return enlarged(np.isin(self.labels, chosen) | _dim(self.soft, self.loud, self.bright), shape)
 
 
 def _look_at(small: NDArray[np.float32]) -> _Look | None:
@@ -334,29 +298,8 @@ def _dim(soft: NDArray[np.float32], loud: NDArray[np.float32], bright: Mask) -> 
     return np.asarray(np.isin(found, np.unique(np.asarray(found)[kept])), np.bool_)
 
 
-def _enlarged(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    grown = cv2.resize(mask.astype(np.uint8), (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(grown) > 0
-
-
-def _tears(small: NDArray[np.float32], film: Mask) -> Mask:
-    """Answer where film has gone: as bright as holes, but many times larger than the other bright areas.
-
-    Only for views with bars around, where holes are many and small.
-    """
-    patches = _bright_patches(small, film)
-    if patches is None or patches.count < _LEAST_OTHERS:
-        return np.zeros(small.shape, np.bool_)
-    large = (patches.areas > _TEAR_PART * patches.labels.size) & (patches.areas > _TEAR_RATIO * patches.usual)
-    large &= patches.areas < _MOST_TORN * patches.film_area
-    flat = [i for i in map(int, np.flatnonzero(large)) if patches.is_flat(i, _FLAT)]
-    return patches.where([i for i in flat if not _is_disc(patches.labels == i)], film)
-
-
 def cracks_in(pixels: NDArray[np.float32], blank: Mask | None = None) -> Mask | None:
-    """Find cracks and tears, of which there may be but one beside few holes: bright, even, and not round.
-
-    None where nothing is so. Even patches of film look so too: look at the whole view first.
+    """Find cracks and tears in an image, of which there may be but one beside few holes; None where there is none.
 
     Parameters
     ----------
@@ -369,68 +312,5 @@ def cracks_in(pixels: NDArray[np.float32], blank: Mask | None = None) -> Mask | 
     small = binned(pixels, step)
     film = _film(small)
     film &= _shown(blank, step, film)
-    patches = _bright_patches(small, film)
-    if patches is None:
-        return None
-    large = map(int, np.flatnonzero(patches.areas > _CRACK_PART * patches.labels.size))
-    cracks = [i for i in large if patches.is_flat(i, _BARE_FLAT) and not _is_disc(patches.labels == i)]
-    size = 2 * round(_CRACK_RIM * min(small.shape)) + 1
-    gone = cv2.dilate(patches.where(cracks, film).astype(np.uint8), np.ones((size, size), np.uint8)) > 0
-    return _enlarged(np.asarray(gone), pixels.shape) if gone.any() else None
-
-
-def _bare(small: NDArray[np.float32], film: Mask) -> Mask:
-    """Answer where much of an opening's film has gone, whatever shape is left; film with few holes looks so too."""
-    patches = _bright_patches(small, film)
-    if patches is None:
-        return np.zeros(small.shape, np.bool_)
-    large = patches.areas > _LARGE_PART * patches.labels.size
-    return patches.where([i for i in map(int, np.flatnonzero(large)) if patches.is_flat(i, _BARE_FLAT)], film)
-
-
-@dataclass(frozen=True, slots=True)
-class _Patches:
-    """Connected areas as bright as vacuum: their labels and areas, the first being what is not bright.
-
-    ``count`` and ``usual`` are the number and the median area of those that are no specks; ``look`` is the smoothed
-    view they were seen in, ``height`` how far vacuum stands above film.
-    """
-
-    look: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    areas: NDArray[np.float64]
-    count: int
-    usual: float
-    height: float
-    film_area: float
-
-    def is_flat(self, index: int, part: float) -> bool:
-        return _is_flat(self.look[self.labels == index], self.height, part)
-
-    def where(self, chosen: list[int], film: Mask) -> Mask:
-        """Give the places of some, at the size of the film, a pixel wider."""
-        if not chosen:
-            return np.zeros(film.shape, np.bool_)
-        grown = cv2.dilate(np.isin(self.labels, chosen).astype(np.uint8), np.ones((3, 3), np.uint8))
-        return np.asarray(_enlarged(np.asarray(grown) > 0, film.shape) & film)
-
-
-def _bright_patches(small: NDArray[np.float32], film: Mask) -> _Patches | None:
-    """Find what is as bright as vacuum; None where all is of one level or nothing is so."""
-    step = max(1, min(small.shape) // _LOOK_PX)
-    look, on_film = smoothed(binned(small, step), 1.2), binned(film.astype(np.float32), step) > 0.5
-    levels = two_levels(look[on_film])
-    if levels is None:
-        return None
-    top = float(np.quantile(look[on_film], 0.99))
-    cut = levels.dark + _VACUUM * (top - levels.dark)
-    bright = cv2.morphologyEx(((look > cut) & on_film).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
-    areas = stats[:, cv2.CC_STAT_AREA].astype(np.float64)
-    others = areas[1:][areas[1:] > _SPECK_PX]
-    if others.size == 0:
-        return None
-    areas[0] = 0.0
-    return _Patches(
-        look, np.asarray(labels), areas, len(others), float(np.median(others)), top - levels.dark, float(on_film.sum())
-    )
+    gone = cracks(small, film)
+    return enlarged(gone, pixels.shape) if gone.any() else None

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .film import binned
 from .scene import Points
+from .working_size import binned
 
 CROP_PX, RADIUS_PX = 48, 8.0
 """Side of a crop, and the hole's radius in it."""

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .film import View, binned
+from .film import View
+from .working_size import binned
 
 Points = NDArray[np.float64]
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from .film import View, binned
+from .film import View
 from .hole_search import Checked
 from .hole_shape import Shape
 from .lattice import pitch_of, sites_within
 from .records import FoundHole, Site
 from .scene import SECTORS, Points, Scene, mean_known, polar
+from .working_size import binned
 
 _ROUNDS = 8
 _SAMPLED_RADIUS = 7.0

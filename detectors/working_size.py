@@ -70,3 +70,18 @@ def working_image(pixels: NDArray[np.generic], step: int) -> Working:
     if bad.any():
         small[bad] = np.median(small[~bad]) if not bad.all() else 0.0
     return Working(small, bad, step)
+
+
+def binned(pixels: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Mean over blocks of `step` × `step` px; what does not fill a block at the far borders is left out."""
+    if step == 1:
+        return pixels
+    rows, cols = pixels.shape[0] // step, pixels.shape[1] // step
+    cut = pixels[: rows * step, : cols * step]
+    return np.asarray(cv2.resize(cut, (cols, rows), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def enlarged(mask: Mask, shape: tuple[int, ...]) -> Mask:
+    """Give a mask the size of a larger image, nearest pixel for pixel."""
+    grown = cv2.resize(mask.astype(np.uint8), (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(grown) > 0

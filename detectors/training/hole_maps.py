@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...protocols.errors import BadInput
-from ..film import binned, view_of
+from ..film import view_of
 from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, evened, tops
 from ..network_holes import sites_in
 from ..regions import Points
+from ..working_size import binned
 from .calibration import logistic, platt
 from .labelled import HoleMark, LabelledImage
 from .loop import Batch
