@@ -16,7 +16,7 @@ _LOOK_PX, _BLUR_PX = 256, 1.5
 _DARKEST, _DARK = 0.002, 0.3
 _LEAST_PART, _MOST_PART = 0.005, 0.9
 _LEAST_ARC, _SMALLEST, _LARGEST = 0.27, 0.25, 1.5
-_NEAR_PX, _MOSTLY = 2.5, 0.8
+_NEAR_PX, _MOSTLY, _GAP_DEG, _ROUNDER = 2.5, 0.8, 3.0, 0.3
 _PLATEAU, _FULL, _WIDEST_EDGE, _BRIGHT = (0.4, 0.8), 0.85, 0.85, 0.8
 _BEYOND, _UNLIT, _QUIET = 1.08, 0.05, 0.33
 
@@ -74,10 +74,21 @@ def _circle(outline: Points, side: int) -> tuple[float, float, float] | None:
     fit = least_squares(off, start, loss="soft_l1", f_scale=0.01 * side)
     row, col, radius = (float(value) for value in fit.x)
     near = np.abs(off(fit.x)) < _NEAR_PX
-    angle = np.unique(np.rint(np.degrees(np.arctan2(*(outline[near] - [row, col]).T))))
-    arc = len(angle) / 360
+    angles = np.degrees(np.arctan2(*(outline[near] - [row, col]).T))
+    arc = len(np.unique(np.rint(angles))) / 360
     good = near.mean() > _MOSTLY and arc > _LEAST_ARC and _SMALLEST * side < radius < _LARGEST * side
-    return (row, col, radius) if good else None
+    return (row, col, radius) if good and _bent(outline[near], angles, off(fit.x)[near]) else None
+
+
+def _bent(points: Points, angles_deg: NDArray[np.float64], off_circle: NDArray[np.float64]) -> bool:
+    """Tell whether the pieces of an outline follow the circle rather than straight lines, as the sides of bars do."""
+    order = np.argsort(angles_deg)
+    gaps = np.diff(angles_deg[order], append=angles_deg[order[0]] + 360)
+    order = np.roll(order, -1 - int(np.argmax(gaps)))
+    turns = np.diff(angles_deg[order]) % 360
+    pieces = np.split(points[order], np.flatnonzero(turns > _GAP_DEG) + 1)
+    off_lines = sum(float(np.linalg.svd(one - one.mean(axis=0), compute_uv=False)[-1] ** 2) for one in pieces)
+    return float((off_circle**2).sum()) < _ROUNDER * off_lines
 
 
 def _lit_radius(soft: NDArray[np.float32], away: NDArray[np.float64], radius: float, low: float) -> float:

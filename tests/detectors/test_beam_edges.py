@@ -61,3 +61,12 @@ def test_one_large_hole_and_a_rounded_corner_of_an_opening_are_no_beam():
     away = np.hypot(np.maximum(rows - 180, 0), np.maximum(cols - 180, 0))
     corner = 1 / (1 + np.exp((away - 260) / 4.0))
     assert beyond_beam(rng.poisson(0.3 + 50 * corner).astype(np.float32)) is None
+
+
+@pytest.mark.parametrize("part", [0.52, 0.56, 0.6])
+def test_a_square_on_its_corner_is_no_beam(part):
+    """Its four sides cut the corners of the picture: a circle lies near all of them."""
+    rows, cols = np.indices((512, 512)) - 255.5
+    away = (np.abs(rows) + np.abs(cols)) / np.sqrt(2) - part * 512
+    counts = 0.3 + 50 / (1 + np.exp(away / 6.0))
+    assert beyond_beam(np.random.default_rng(3).poisson(counts).astype(np.float32)) is None
