@@ -1,7 +1,8 @@
 """Groups that together are worth most when each costs something: some holes may be left out.
 
 Greedy first, then groups are added, dropped and exchanged as long as that gains; then some near each other are taken
-out at random, put in again greedily and mended, and the better set is kept (iterated greedy, Ruiz and Stützle 2007).
+out at random, at times another put in, the rest filled greedily and mended, and the better set is kept (iterated
+greedy, Ruiz and Stützle 2007).
 The work is counted in rounds, never timed, so that the same problem has the same answer on any host.
 """
 
@@ -16,6 +17,7 @@ from .cover import Indices
 _GAIN = 1e-9
 _TIE = 1e-6
 _TAKEN_OUT = 3
+_PUT_IN = 0.5
 
 
 class PrizeSearch:
@@ -56,7 +58,7 @@ class PrizeSearch:
         first = [self._settled(start) for start in (*starts, np.zeros(0, dtype=np.intp))]
         worth, chosen = max(first, key=lambda one: one[0])
         self._stand(chosen)
-        for _ in range(rounds if len(chosen) > 1 else 0):
+        for _ in range(rounds if chosen.size and len(self._covers) > 1 else 0):
             before = self._inside.copy(), self._count.copy(), self._gains.copy()
             self._disturb()
             now = self._worth()
@@ -81,7 +83,11 @@ class PrizeSearch:
         return float(self._prizes[self._count > 0].sum()) - self._cost * float(self._inside.sum())
 
     def _disturb(self) -> None:
-        """Take out the groups near a random row, put others in, and mend around them."""
+        """Take out groups near a random row, put others in, and mend around them.
+
+        Greedy filling alone comes back to the group that gains most; another, put in at random at half of the times,
+        is how two that gain more together are found.
+        """
         row = int(self._rng.random() * len(self._coverers))
         reaching = self._coverers[row]
         near = np.unique(np.concatenate([self._covers[place] for place in reaching.tolist()]))
@@ -90,7 +96,11 @@ class PrizeSearch:
         out = self._rng.permutation(standing)[:_TAKEN_OUT].tolist()
         for place in out:
             self._take(place)
-        self._mend([place for place in standing.tolist() if place not in out])
+        others = places[~np.isin(places, standing)]
+        entered = self._rng.permutation(others)[:1].tolist() if self._rng.random() < _PUT_IN else []
+        for place in entered:
+            self._put(place)
+        self._mend([*(place for place in standing.tolist() if place not in out), *entered])
 
     def _mend(self, standing: Sequence[int]) -> None:
         """Add what gains most while anything does; drop and exchange these groups and those added."""
