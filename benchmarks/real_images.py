@@ -195,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real images")
     names = [real.name for real in REAL]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="images to take, all by default")
-    parser.add_argument("--looks", type=int, default=150, help="simulated pictures tried for each")
+    parser.add_argument("--looks", type=int, default=1000, help="simulated pictures tried for each")
     parser.add_argument("--seed", type=int, default=1, help="of the search")
     parser.add_argument("--json", type=Path, help="write the table here, too")
     parser.add_argument("--out", type=Path, help="folder for pictures side by side, outside the project")

@@ -143,7 +143,7 @@ def view_of_cut_openings(pixels: NDArray[np.float32], blank: Mask | None = None)
     look = _look_at(small)
     if look is None or not (cut := _cut_openings(look)) or look.noise[0] > _OPAQUE * look.noise[1]:
         return None
-    film = look.seen(cut, small.shape)
+    film = look.seen([*cut, *_whole_openings(look)], small.shape)
     return _scaled(small, film & _shown(blank, step, film), step, has_bars=True)
 
 
@@ -262,6 +262,10 @@ def _film(small: NDArray[np.float32]) -> Mask:
 
 def _cut_openings(look: _Look) -> list[int]:
     return [i for i in look.border if look.areas[i] > 0.1 * _LARGE_PART]
+
+
+def _whole_openings(look: _Look) -> list[int]:
+    return [i for i in range(1, len(look.areas)) if i not in look.border and look.areas[i] > _DIM_PART]
 
 
 def _dim(soft: NDArray[np.float32], loud: NDArray[np.float32], bright: Mask) -> Mask:

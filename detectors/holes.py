@@ -33,6 +33,7 @@ from .working_size import finite
 
 _LEAST_PX = 48
 _SURE = 0.6
+_SUPPORTED = 0.6
 _BEYOND_DOUBT, _ALL_AROUND, _SMALL_PX, _MANY_MORE = 0.95, 0.97, 4.0, 1.25
 _BORDER_PART = 0.2
 _MOSTLY_FILM = 0.7
@@ -132,7 +133,8 @@ class LatticeHoles:
         if view.has_bars and _doubtful(best):
             # What was held for torn may be thin film.
             shown, best = self._surer(_other(view_of(pixels, blank=blank), view), shown, best, pixel_size_a)
-        if not view.has_bars and self._options.second_look and _doubtful(best):
+        if not view.has_bars and self._options.second_look and _weak(best):
+            # Openings that the border cuts lie on a lattice as well, the mesh's, and are hardly round.
             shown, best = self._surer(view_of_cut_openings(pixels, blank), shown, best, pixel_size_a)
         return shown, best
 
@@ -185,6 +187,10 @@ class LatticeHoles:
 
 def _doubtful(best: Checked | None) -> bool:
     return best is None or best.confidence < _SURE
+
+
+def _weak(best: Checked | None) -> bool:
+    return best is None or best.confidence < _SURE or best.support < _SUPPORTED
 
 
 def _confidence(found: HoleDetections) -> float:

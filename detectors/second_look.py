@@ -16,7 +16,7 @@ from .hole_search import Checked
 from .hole_shape import Shape
 from .lattice import pitch_of, sites_within
 from .records import FoundHole, Site
-from .scene import SECTORS, Points, Scene, mean_known, polar
+from .scene import Points, Scene, mean_known, polar
 from .working_size import binned
 
 _ROUNDS = 8
@@ -26,6 +26,7 @@ _TAKEN = 0.5
 _SURE, _ALL_AROUND, _EDGED = 5.0, 0.65, 0.35
 _CHANCE, _VAGUE, _SCATTERED, _DOUBTED = 3.0, 2.0, 0.6, 0.3
 _NEXT, _AMONG_CHANCE = 1.6, 2.5
+_ENOUGH = 1 / 3
 _AWAY, _CERTAIN, _CLOSED = 1.5, 8.0, 0.85
 _WHOLE = 0.9
 _LEAST_HOLES = 3
@@ -67,8 +68,9 @@ class Step:
 
     @property
     def vague(self) -> NDArray[np.bool_]:
-        """Where nothing stands that chance does not make."""
-        return np.asarray((self.sureness < _VAGUE) & (self.support < _SCATTERED), np.bool_)
+        """Where enough is seen, and nothing stands that chance does not make."""
+        nothing = (self.sureness < _VAGUE) & (self.support < _SCATTERED)
+        return np.asarray(nothing & (self.visible > _ENOUGH), np.bool_)
 
 
 def steps_at(scene: Scene, points: Points, shape: Shape, pitch: float) -> Step:
@@ -85,7 +87,7 @@ def steps_at(scene: Scene, points: Points, shape: Shape, pitch: float) -> Step:
     height = rise.sum(1) / count
     spread = np.sqrt((np.where(known, rise - height[:, None], 0.0) ** 2).sum(1) / np.maximum(count - 1, 1))
     edged = (known & (rise > _EDGED * height[:, None])).sum(1) / count
-    enough = known.sum(1) > SECTORS / 3
+    enough = known.mean(1) > _ENOUGH
     sureness = np.where(enough, height / np.maximum(spread / np.sqrt(count), 1e-9), 0.0)
     inside = np.where(np.isfinite(within), within, 0.0).sum(1) / np.maximum(np.isfinite(within).sum(1), 1)
     return Step(height, sureness, np.where(enough, edged, 0.0), known.mean(1), inside)

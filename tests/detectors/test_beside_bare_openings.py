@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from epicycle.detectors.film import view_of
+from epicycle.detectors.film import view_of, view_of_cut_openings
 from epicycle.detectors.holes import lattice_holes
 from epicycle.detectors.records import Site
 from epicycle.hardware.records import Image
@@ -57,6 +57,41 @@ def test_holes_on_what_is_left_around_a_great_tear_are_found(seed: int) -> None:
     assert (np.hypot(*(np.array(left)[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 4.0).mean() > 0.95
     inside = [h for h in found.holes if np.hypot(h.row_px - 350, h.col_px - 350) < 200 and h.status is Site.HOLE]
     assert len(inside) <= 2
+
+
+def test_an_opening_of_thick_ice_between_bare_ones_that_the_border_cuts_is_film_too() -> None:
+    """It is far darker than they, far brighter than bars, and smaller than the least that tells a view with bars."""
+    rng = np.random.default_rng(1)
+    rows, cols = np.indices((800, 800), np.float64)
+    away = np.hypot(rows - 400, cols - 400)
+    counts = 20.0 * np.exp(-0.5 * (away / 120) ** 4) * (away < 120)
+    counts[300:500, :40] = counts[300:500, 760:] = counts[:40, 300:500] = counts[760:, 300:500] = 90.0
+    pixels = rng.poisson(cv2.GaussianBlur(counts, (0, 0), 0.8) * 4) / 4 + rng.normal(0.6, 0.1, counts.shape)
+    view = view_of_cut_openings(pixels.astype(np.float32))
+    assert view is not None
+    assert view.film[away < 100].mean() > 0.95
+    assert view.film[(away > 150) & (counts == 0)].mean() < 0.1
+
+
+def test_openings_that_lie_on_the_meshs_lattice_are_not_taken_for_holes() -> None:
+    """Four bare ones at the border and a thick one in the middle, in which the holes are."""
+    rng = np.random.default_rng(1)
+    rows, cols = np.indices((800, 800), np.float64)
+    away = np.hypot(rows - 400, cols - 400)
+    film = 12.0 * np.exp(-2.0 * (away / 190) ** 4)
+    numbers = np.stack(np.meshgrid(np.arange(-5, 6), np.arange(-5, 6), indexing="ij"), -1).reshape(-1, 2) * 27.0
+    centres = 400 + numbers @ np.array([[0.9, 0.436], [-0.436, 0.9]])
+    centres = centres[np.hypot(*(centres - 400).T) < 150]
+    for row, col in centres:
+        film *= 1 + 0.8 * np.clip(8.5 - np.hypot(rows - row, cols - col), 0, 1)
+    counts = np.where(away < 230, film, 0.0)
+    counts[200:600, :60] = counts[200:600, 760:] = counts[:60, 200:600] = counts[760:, 200:600] = 90.0
+    pixels = rng.poisson(cv2.GaussianBlur(counts, (0, 0), 0.8) * 4) / 4 + rng.normal(0.6, 0.4, counts.shape)
+    found = lattice_holes({}).find(Image(pixels.astype(np.float32)))
+    told = np.array([(h.row_px, h.col_px) for h in found.holes if h.status in (Site.HOLE, Site.PARTIAL)])
+    told = told.reshape(-1, 2)
+    assert len(told) > 0
+    assert (np.hypot(*(centres[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 4.0).mean() > 0.95
 
 
 def test_a_view_of_bare_openings_alone_holds_nothing() -> None:

@@ -138,3 +138,15 @@ def test_sites_among_such_as_chance_makes_are_known_as_such():
     assert chance[places[:, 1] > 225].all()
     assert lonely[places[:, 1] > 225].all()
     assert not lonely[places[:, 1] < 195].any(), "beside sure holes a site without one is told as missing"
+
+
+def test_a_hole_in_a_corner_of_the_view_is_partial_not_missing(draw_holes):
+    """A quarter of it is seen, too little for a second judgement: the first one stays."""
+    drawn = draw_holes(np.random.default_rng(3), "square", (640, 640), radius=24.0, pitch=80.0, missing=0.0)
+    first = drawn.whole[np.argmin(np.hypot(*(drawn.whole - 100).T))]
+    row, col = (first - 5).astype(int)
+    found = TWICE.find(Image(np.ascontiguousarray(drawn.pixels[row:, col:])))
+    corner = min(found.holes, key=lambda hole: hole.row_px + hole.col_px)
+    assert (corner.row_px, corner.col_px) == pytest.approx((first - (row, col)), abs=3.0)
+    assert corner.status is Site.PARTIAL
+    assert corner.score > 0.5
