@@ -4,7 +4,8 @@
 
 ``NIGHT`` is a folder that `epicycle run` left (with pixels). Every finder looks at the same images, stitched atlases
 or the views of squares, as often as the night took them; the first of a kind is the reference of the column of ratios.
-CPU seconds are of this process on one thread, after each finder has looked at one image.
+`lattice-holes` looks once, as in a night. CPU seconds are of this process on one thread, after each finder has looked
+at one image.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -91,8 +93,7 @@ def on(taken: Sequence[Image], finders: Sequence[str], weights: Path | None) -> 
     """Let each finder look at each image."""
     rows: list[Row] = []
     for name in finders if taken else ():
-        options = {"weights": weights} if name in PUBLISHED else {}
-        finder = plugins.load("epicycle.detectors", name)(options)
+        finder = plugins.load("epicycle.detectors", name)(options_of(name, weights))
         finder.find(taken[0])
         costs, found = [], []
         for image in track(taken, description=name, console=Console(stderr=True), transient=True):
@@ -105,6 +106,13 @@ def on(taken: Sequence[Image], finders: Sequence[str], weights: Path | None) -> 
         with_any = sum(number > 0 for number in found)
         rows.append(Row(name, len(taken), with_any, sum(found), usual, max(costs), sum(costs), usual / reference))
     return rows
+
+
+def options_of(name: str, weights: Path | None) -> dict[str, Any]:
+    """Give a finder's options as a night does."""
+    if name in PUBLISHED:
+        return {"weights": weights}
+    return {"second_look": False} if name == "lattice-holes" else {}
 
 
 def count(answer: SquareDetections | HoleDetections) -> int:

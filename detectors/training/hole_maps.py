@@ -18,7 +18,7 @@ from torch.nn import functional
 from ...protocols.errors import BadInput
 from ..film import view_of
 from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, evened, tops
-from ..network_holes import sites_in
+from ..marked_sites import sites_in
 from ..regions import Points
 from ..working_size import binned
 from .calibration import logistic, platt
