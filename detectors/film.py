@@ -28,6 +28,7 @@ _SAME_LEVEL, _SAME_SPREAD = 0.5, 1.5
 _SOFT = 0.015
 _EVEN_BLUR, _RIM_PX = 1.5, 17
 _CLIP = 8.0
+_MOST_GONE = 0.5
 _SHOWN = 0.1
 
 
@@ -111,7 +112,7 @@ def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = 
     small = binned(pixels, step)
     film = _film(small)
     if film.all():
-        return None
+        return _view_of_shreds(small, blank, step)
     film &= _shown(blank, step, film)
     soft, bars = smoothed(small, _EVEN_BLUR), float(np.median(small[~film]))
     count, found, stats, _ = cv2.connectedComponentsWithStats(film.astype(np.uint8), connectivity=4)
@@ -130,6 +131,13 @@ def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = 
     if not kept.any() or kept.sum() == film.sum():
         return None
     return _scaled(small, kept, step, has_bars=True)
+
+
+def _view_of_shreds(small: NDArray[np.float32], blank: Mask | None, step: int) -> View | None:
+    """Take for film what a tear that takes most of the view has left of it."""
+    film = _shown(blank, step, np.ones(small.shape, np.bool_))
+    kept = film & ~bare(small, film)
+    return _scaled(small, kept, step, has_bars=True) if kept.mean() < _MOST_GONE else None
 
 
 def view_of_cut_openings(pixels: NDArray[np.float32], blank: Mask | None = None) -> View | None:

@@ -128,7 +128,7 @@ class LatticeHoles:
     ) -> tuple[View, Checked | None]:
         """Look at the film; where nothing sure is there, at what else film may be."""
         shown, best = self._best(view, pixel_size_a)
-        if view.has_bars and self._options.second_look:
+        if self._options.second_look and (view.has_bars or _weak(best)):
             shown, best = self._surer(view_beside_even_openings(pixels, blank), shown, best, pixel_size_a)
         if view.has_bars and _doubtful(best):
             # What was held for torn may be thin film.

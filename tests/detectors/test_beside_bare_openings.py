@@ -94,6 +94,25 @@ def test_openings_that_lie_on_the_meshs_lattice_are_not_taken_for_holes() -> Non
     assert (np.hypot(*(centres[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1) < 4.0).mean() > 0.95
 
 
+def test_holes_on_a_shred_are_found_where_a_tear_takes_nearly_all_of_the_view() -> None:
+    """No bar is seen, and film and holes are both little against the tear."""
+    rng = np.random.default_rng(2)
+    rows, cols = np.indices((800, 800), np.float64)
+    numbers = np.stack(np.meshgrid(np.arange(-30, 31), np.arange(-30, 31), indexing="ij"), -1).reshape(-1, 2) * 42.0
+    centres = 400 + numbers @ np.array([[0.62, 0.785], [-0.785, 0.62]])
+    centres = centres[((centres > -12) & (centres < 812)).all(axis=1)]
+    film = np.full(rows.shape, 60.0)
+    for row, col in centres:
+        film *= 1 + 0.9 * np.clip(10.5 - np.hypot(rows - row, cols - col), 0, 1)
+    edge = 690 + 25 * np.sin(rows / 70)
+    pixels = rng.poisson(cv2.GaussianBlur(np.where(cols > edge, film, 155.0), (0, 0), 0.8)).astype(np.float32)
+    found = lattice_holes({}).find(Image(pixels))
+    told = np.array([(h.row_px, h.col_px) for h in found.holes if h.status in (Site.HOLE, Site.PARTIAL)])
+    seen = centres[(centres[:, 1] > 735) & (centres.min(axis=1) > 12) & (centres.max(axis=1) < 788)]
+    assert (np.hypot(*(seen[:, None] - told.reshape(-1, 2)[None]).transpose(2, 0, 1)).min(axis=1) < 4).mean() > 0.95
+    assert (told[:, 1] > 670).all()
+
+
 def test_a_view_of_bare_openings_alone_holds_nothing() -> None:
     rng = np.random.default_rng(5)
     counts = np.full((600, 800), 3.0)
