@@ -33,6 +33,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from epicycle.files.mrc import read_image
 from epicycle.hardware.simulator.evaluation import studio
@@ -304,7 +306,7 @@ def search(real: Real, image: Pixels, bar: Distance, looks: int, rng: np.random.
         return parts[1] + 0.2 * parts[0] + 0.6 * abs(_lattice_peak(picture) - peak), setting, found
 
     best = tried(replace(Setting(), **real.start))  # type: ignore[arg-type]
-    for look in range(looks - 1):
+    for look in track(range(looks - 1), description=real.name, console=Console(stderr=True), transient=True):
         reach = 1.5 * (1 - look / looks) + 0.25
         candidate = tried(_stepped(real, best[1], reach, rng))
         if candidate[0] < best[0]:

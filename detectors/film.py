@@ -105,8 +105,8 @@ def view_beside_even_openings(pixels: NDArray[np.float32], blank: Mask | None = 
     """Bring an image to working size and take for film only what is not of one level, as bare openings and tears are.
 
     What is without film is the brightest and may be the largest: holes beside it are nothing against it. Where no
-    opening has film, what was held for bars is taken for it. None where nothing is of one level. Film with few holes is
-    as even: look at the whole view first.
+    opening has film, what was held for bars is taken for it; where no bars are seen, what a tear that takes most of the
+    view has left. None where nothing is of one level. Film with few holes is as even: look at the whole view first.
     """
     step = max(1, int(np.ceil(max(pixels.shape) / _LARGEST_SIDE)))
     small = binned(pixels, step)
@@ -273,6 +273,7 @@ def _cut_openings(look: _Look) -> list[int]:
 
 
 def _whole_openings(look: _Look) -> list[int]:
+    """Give the bright areas that lie whole in view and are larger than holes where there are many."""
     return [i for i in range(1, len(look.areas)) if i not in look.border and look.areas[i] > _DIM_PART]
 
 

@@ -190,7 +190,7 @@ def _doubtful(best: Checked | None) -> bool:
 
 
 def _weak(best: Checked | None) -> bool:
-    return best is None or best.confidence < _SURE or best.support < _SUPPORTED
+    return best is None or _doubtful(best) or best.support < _SUPPORTED
 
 
 def _confidence(found: HoleDetections) -> float:
