@@ -28,6 +28,7 @@ from epicycle.detectors.records import HoleDetections, Site, SquareDetections
 from epicycle.files.mrc import read_image
 from epicycle.hardware.records import Image
 from epicycle.orchestrator import plugins
+from epicycle.protocols.errors import EpicycleError
 
 SQUARES = ("mixture-squares", "scored-squares", "ptolemy-squares")
 HOLES = ("lattice-holes", "network-holes", "ptolemy-unet")
@@ -64,7 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = asked.finder or [*SQUARES, *HOLES]
     if asked.weights is None:
         wanted = [name for name in wanted if name not in PUBLISHED]
-    atlases, views = looked_at(asked.night)
+    try:
+        atlases, views = looked_at(asked.night)
+    except EpicycleError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if not atlases and not views:
+        print(f"{asked.night} kept no atlas and no view; name a night with pixels", file=sys.stderr)
+        return 2
     rows = [*on(atlases, [n for n in SQUARES if n in wanted], asked.weights),
             *on(views, [n for n in HOLES if n in wanted], asked.weights)]  # fmt: skip
     print(f"{'finder':<18}{'images':>7}{'with any':>9}{'found':>7}{'CPU s each':>12}{'worst':>7}{'all':>7}{'ratio':>7}")
