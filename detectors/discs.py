@@ -6,6 +6,7 @@ the image's border next to a hole does not count as dark surroundings.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -96,20 +97,20 @@ def _look(pixels: NDArray[np.float32], film: NDArray[np.float32], radius: float,
 def film_mean(pixels: NDArray[np.float32], film: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Gaussian mean over film alone: `sigma` px; 0 where no film is near."""
     if film.min() > 0.99:
-        weighed = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        return np.asarray(weighed / _axis_weight(pixels.shape, sigma), np.float32)
+        blurred = cv2.GaussianBlur(pixels, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        down, right = (_axis_weight(length, sigma) for length in pixels.shape)
+        return np.asarray(blurred / down[:, None] / right[None, :], np.float32)
     weighed = cv2.GaussianBlur(pixels * film, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     weight = cv2.GaussianBlur(film, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
     return np.asarray(weighed / np.maximum(weight, 0.02), np.float32)
 
 
-def _axis_weight(shape: tuple[int, ...], sigma: float) -> NDArray[np.float32]:
-    """Weight of a Gaussian that lies inside the image, for a view full of film: product of both axes."""
-    along = [
-        ndimage.gaussian_filter1d(np.ones(length), sigma, mode="constant", truncate=4.0).astype(np.float32)
-        for length in shape
-    ]
-    return np.asarray(along[0][:, None] * along[1][None, :], np.float32)
+@lru_cache(maxsize=256)
+def _axis_weight(length: int, sigma: float) -> NDArray[np.float32]:
+    """Weight of a Gaussian that lies inside the image along one axis of a view full of film."""
+    inside = ndimage.gaussian_filter1d(np.ones(length), sigma, mode="constant", truncate=4.0).astype(np.float32)
+    inside.setflags(write=False)
+    return np.asarray(inside)
 
 
 def _peaks(

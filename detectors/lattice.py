@@ -22,6 +22,7 @@ _NEIGHBOURS = 9
 _MODES = 6
 _LEAST_ANGLE = np.deg2rad(28)
 _TOLERANCE = 0.16
+_MOVES = np.array([(1, 0), (0, 1), (1, 1), (1, -1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,32 +195,36 @@ def fit_lattice(points: Points, basis: Points) -> Fit | None:
 
 def _numbered(points: Points, basis: Points, tolerance: float) -> tuple[NDArray[np.intp], NDArray[np.int64]] | None:
     """Give whole numbers to the largest set of points linked by steps of the basis."""
-    tree = cKDTree(points)
-    first, second, moves = [], [], []
-    for move in ((1, 0), (0, 1), (1, 1), (1, -1)):
-        nearest = tree.query(points + np.array(move) @ basis, distance_upper_bound=tolerance)
-        distance, other = map(np.asarray, nearest)
-        linked = np.flatnonzero(np.isfinite(distance))
-        first.append(linked)
-        second.append(other[linked])
-        moves.append(np.tile(move, (len(linked), 1)))
-    start, end, move_of = np.concatenate(first), np.concatenate(second), np.concatenate(moves)
-    if len(start) == 0:
+    size, steps = len(points), _MOVES @ basis
+    aims = (points + steps[:, None]).reshape(-1, 2)
+    distance, other = map(np.asarray, cKDTree(points).query(aims, distance_upper_bound=tolerance))
+    linked = np.flatnonzero(np.isfinite(distance))
+    if len(linked) == 0:
         return None
-    size = len(points)
+    start, end, moves = linked % size, other[linked].astype(np.intp), _MOVES[linked // size]
     graph = coo_array((np.ones(len(start)), (start, end)), shape=(size, size)).tocsr()
     _, label = connected_components(graph, directed=False)
     largest = int(np.argmax(np.bincount(label)))
     root = int(np.flatnonzero(label == largest)[0])
-    order, before = breadth_first_order(graph, root, directed=False)
-    step_of = {(int(i), int(j)): move for i, j, move in zip(start, end, move_of, strict=True)}
-    numbers = np.zeros((size, 2), np.int64)
-    for node in order[1:]:
-        parent = int(before[node])
-        step = step_of.get((parent, int(node)))
-        numbers[node] = numbers[parent] + (step if step is not None else -step_of[(int(node), parent)])
-    members = np.sort(order).astype(np.intp)
+    order, before = (nodes.astype(np.intp) for nodes in breadth_first_order(graph, root, directed=False))
+    nodes, parents = order[1:], before[order[1:]]
+    ways = _ways(start * size + end, moves, parents * size + nodes, nodes * size + parents)
+    along, across = [0] * size, [0] * size
+    for node, parent, (first, second) in zip(nodes.tolist(), parents.tolist(), ways.tolist(), strict=True):
+        along[node], across[node] = along[parent] + first, across[parent] + second
+    numbers = np.array([along, across], np.int64).T
+    members = np.sort(order)
     return (members, numbers[members]) if len(members) >= 3 else None
+
+
+def _ways(
+    links: NDArray[np.intp], moves: NDArray[np.int64], forth: NDArray[np.intp], back: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """Give the moves of links that were made forth, or the contrary ones of those that were made back."""
+    order = np.argsort(links, kind="stable")
+    links, moves = links[order], moves[order]
+    made, contrary = (np.searchsorted(links, wanted, side="right") - 1 for wanted in (forth, back))
+    return np.where((links[made] == forth)[:, None], moves[made], -moves[contrary])
 
 
 def _solve(points: Points, numbers: NDArray[np.int64]) -> tuple[Points, Points] | None:
@@ -229,8 +234,8 @@ def _solve(points: Points, numbers: NDArray[np.int64]) -> tuple[Points, Points] 
         return None
     weight = np.ones(len(points))
     for _ in range(4):
-        root = np.sqrt(weight)[:, None]
-        solution = np.linalg.lstsq(design * root, points * root, rcond=None)[0]
+        weighed = design.T * weight
+        solution = np.linalg.solve(weighed @ design, weighed @ points)
         off = np.hypot(*(points - design @ solution).T)
         ordered = np.sort(off)
         scale = max(float(ordered[(len(off) - 1) // 2] + ordered[len(off) // 2]) / 2 * 1.5, 1e-9)
