@@ -50,6 +50,8 @@ class View:
         True when grid bars were seen.
     own
         Index of the opening whose level and spread each pixel has, shape (rows, cols); None where all have the first.
+    shade
+        Level and contrast near each place that were taken from `pixels`, shape (rows, cols, 2); None where none were.
     """
 
     pixels: NDArray[np.float32]
@@ -59,17 +61,20 @@ class View:
     spreads: NDArray[np.float64]
     has_bars: bool
     own: NDArray[np.uint8] | None = None
+    shade: NDArray[np.float32] | None = None
 
     def inverse(self) -> "View":
         """Give the view with what is dark bright; its counts stay those of the image."""
-        return replace(self, pixels=-self.pixels, spreads=-self.spreads)
+        shade = None if self.shade is None else self.shade * np.array([-1, 1], np.float32)
+        return replace(self, pixels=-self.pixels, spreads=-self.spreads, shade=shade)
 
     def counts(self, row: float, col: float, value: float) -> float:
         """Bring a value of `pixels` seen at a place to the image's unit."""
-        index = 0
-        if self.own is not None:
-            at = np.clip(np.rint([row, col]).astype(int), 0, np.array(self.own.shape) - 1)
-            index = int(self.own[at[0], at[1]])
+        down, right = np.clip(np.rint([row, col]).astype(int), 0, np.array(self.pixels.shape) - 1)
+        index = 0 if self.own is None else int(self.own[down, right])
+        if self.shade is not None:
+            level, contrast = self.shade[down, right]
+            value = level + contrast * value
         return float(self.levels[index] + self.spreads[index] * value)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .evened import evened
 from .film import View
-from .hole_network import STRIDE, WORKING_RADIUS_PX, HoleMaps, evened, maps_of, tops
+from .hole_network import STRIDE, WORKING_RADIUS_PX, HoleMaps, maps_of, tops
 from .scene import Points
 
 _FINE_RADIUS_PX = 9.0
@@ -100,7 +101,8 @@ def look(network: HoleMaps, view: View, radius: float) -> Marks:
     film = cv2.resize(view.film.astype(np.float32), (cols, rows), interpolation=how)
     scale = np.array(image.shape) / view.pixels.shape
     a, b = (float(value) for value in network.calibration)
-    heat, disc, size = maps_of(network, evened(image.astype(np.float32), np.asarray(film, np.float32)))
+    even = evened(image.astype(np.float32), np.asarray(film, np.float32), WORKING_RADIUS_PX)
+    heat, disc, size = maps_of(network, even)
     heat = (a * heat + b).astype(np.float32)
     rows_at, cols_at = tops(heat, 3, math.log(_MARKED / (1 - _MARKED)))
     at = np.stack([rows_at + _vertex(heat, rows_at, cols_at, 0), cols_at + _vertex(heat, rows_at, cols_at, 1)], axis=1)

@@ -21,9 +21,6 @@ STRIDE = 2
 
 _CHANNELS = (16, 32, 48, 64)
 _MULTIPLE = STRIDE * 2 ** (len(_CHANNELS) - 1)
-_EVENED_RADII = 3.0
-_COARSE_RADIUS_PX = 3.0
-_LEAST_SPREAD, _LITTLE_FILM, _MOST = 0.15, 0.02, 5.0
 
 
 class _Block(nn.Module):
@@ -96,33 +93,6 @@ def maps_of(network: HoleMaps, image: NDArray[np.float32]) -> NDArray[np.float32
         seen = torch.from_numpy(np.ascontiguousarray(padded))[None, None].to(memory_format=torch.channels_last)
         maps = network(seen)[0].numpy()
     return np.asarray(maps[:, : -(-rows // STRIDE), : -(-cols // STRIDE)], np.float32)
-
-
-def evened(
-    image: NDArray[np.float32], film: NDArray[np.float32], radius: float = WORKING_RADIUS_PX
-) -> NDArray[np.float32]:
-    """Bring the film to one level and one contrast everywhere, as it is within a few holes: what ice hides comes out.
-
-    Parameters
-    ----------
-    image, film
-        (rows, cols); film as weight 0..1. What lies off the film tells nothing of its level.
-    radius
-        Of the holes, px.
-    """
-    rows, cols = image.shape
-    step = max(1, int(radius / _COARSE_RADIUS_PX))
-    size = (max(1, cols // step), max(1, rows // step))
-    planes = np.dstack((image * film, image * image * film, film)).astype(np.float32)
-    coarse = cv2.resize(planes, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], 3)
-    whole = coarse.mean(axis=(0, 1)) / max(float(coarse[..., 2].mean()), 1e-6)
-    whole[2] = 1.0
-    near = cv2.GaussianBlur(coarse, (0, 0), _EVENED_RADII * radius / step, borderType=cv2.BORDER_REFLECT)
-    near = near.reshape(coarse.shape) + _LITTLE_FILM * whole
-    mean = near[..., 0] / near[..., 2]
-    spread = np.sqrt(np.maximum(near[..., 1] / near[..., 2] - mean**2, 0.0) + _LEAST_SPREAD**2)
-    both = cv2.resize(np.dstack((mean, spread)).astype(np.float32), (cols, rows), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.clip((image - both[..., 0]) / both[..., 1], -_MOST, _MOST), np.float32)
 
 
 def tops(heat: NDArray[np.float32], reach: int, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -31,8 +31,13 @@ _SNAPPED_RADIUS = 6.0
 _JUDGED = 0.4
 _POOR = 0.7
 _HALVES = ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
-_AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 6
+_AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 4
 _AROUND, _FAINT = 0.6, 0.3
+_ON_SITES = 0.25
+_MUCH_THE_SAME, _THE_SAME, _LIKELY = 0.3, 0.05, 0.5
+_NEARLY_AS_GOOD = 0.8
+"""Half of them film, sites are less significant by √2."""
+
 ALL_AROUND = 0.85
 """Part of the circumference along which the usual hole has an edge, where it is no film between holes."""
 
@@ -100,22 +105,46 @@ def either(view: View, expected: Expected) -> tuple[View, Checked | None]:
 def search(view: View, expected: Expected) -> Checked | None:
     """Propose lattices at every radius, look closely at the most significant, answer the surest."""
     best: Checked | None = None
-    tried: list[Proposal] = []
+    tried: list[tuple[Proposal, Checked]] = []
     looked_at = 0
     for proposal in proposed(view, expected)[:_MOST_PROPOSED]:
-        # Quality is significance times factors up to 1: what follows cannot be better than its significance.
-        if proposal.significance < max(_LEAST_SIGNIFICANCE, 0.0 if best is None else best.quality):
-            break
-        if any(_alike(proposal, other) for other in tried):
+        if proposal.significance < max(_LEAST_SIGNIFICANCE, _to_beat(best, proposal)):
+            continue
+        if any(_seen_in(proposal, other, there) for other, there in tried):
             continue
         if looked_at == _MOST_CHECKED:
             break
         looked_at += 1
         result = checked(view, proposal, expected)
         if result is not None:
-            tried.append(proposal)
-            best = result if best is None or result.quality > best.quality else best
+            tried.append((proposal, result))
+            best = result if best is None or _beats(result, best) else best
     return None if best is None else _finer(view, best, expected)
+
+
+def _to_beat(best: Checked | None, proposal: Proposal) -> float:
+    """Give the significance a proposal must have: quality is that times factors up to 1."""
+    if best is None:
+        return 0.0
+    return best.quality * (_NEARLY_AS_GOOD if _some_of(best.proposal, proposal) else 1.0)
+
+
+def _beats(one: Checked, other: Checked) -> bool:
+    """Tell which is better; one that leaves out every second or third hole must be the better by far."""
+    if _some_of(one.proposal, other.proposal):
+        return not _beats(other, one)
+    if _some_of(other.proposal, one.proposal):
+        as_sure = one.confidence >= _AS_SURE * other.confidence
+        return as_sure and one.quality > _NEARLY_AS_GOOD * other.quality
+    return one.quality > other.quality
+
+
+def _some_of(one: Proposal, other: Proposal) -> bool:
+    """Tell whether the sites are a half, a third or so of those of another."""
+    inverse = np.linalg.inv(other.basis)
+    steps, apart = one.basis @ inverse, (one.origin - other.origin) @ inverse
+    off = max(float(np.abs(part - np.rint(part)).max()) for part in (steps, apart))
+    return bool(off < _ON_SITES and abs(np.linalg.det(np.rint(steps))) > 1.5)
 
 
 def _finer(view: View, best: Checked, expected: Expected) -> Checked:
@@ -123,13 +152,13 @@ def _finer(view: View, best: Checked, expected: Expected) -> Checked:
     basis = _halved(best.proposal.basis, best.halves)
     if (
         basis is None
-        or best.confidence < 0.5
+        or best.confidence < _LIKELY
         or (expected.pitch is not None and pitch_of(basis) < 0.75 * expected.pitch)
     ):
         return best
     more = np.sqrt(abs(np.linalg.det(best.proposal.basis) / np.linalg.det(basis)))
     proposal = replace(best.proposal, basis=basis, significance=best.proposal.significance * float(more))
-    finer = checked(view, proposal, expected)
+    finer = checked(view, proposal, expected, best.shape)
     # Holes that were left out once are the fainter ones.
     return best if finer is None or finer.confidence < _AS_SURE * best.confidence else finer
 
@@ -155,10 +184,20 @@ def proposed(view: View, expected: Expected) -> list[Proposal]:
     return sorted(found, key=lambda proposal: -proposal.significance)
 
 
+def _seen_in(proposal: Proposal, other: Proposal, there: Checked) -> bool:
+    """Tell whether all there is to see in a proposal was seen in another.
+
+    At a radius that is off, a lattice of holes looks poor, and good at the next; what is no lattice must not be tried
+    until it looks good.
+    """
+    own = abs(np.log(proposal.radius / other.radius))
+    told = abs(np.log(proposal.radius / there.shape.radius))
+    off = there.confidence > _LIKELY and (there.support < ALL_AROUND or told > _MUCH_THE_SAME)
+    return bool(own < (_THE_SAME if off else _MUCH_THE_SAME)) and _alike(proposal, other)
+
+
 def _alike(one: Proposal, other: Proposal) -> bool:
-    """Tell whether both were seen at much the same radius and have the same sites within a quarter of the pitch."""
-    if abs(np.log(one.radius / other.radius)) > 0.3:
-        return False
+    """Tell whether both have the same sites within a quarter of the pitch."""
     change = one.basis @ np.linalg.inv(other.basis)
     shift = (one.origin - other.origin) @ np.linalg.inv(other.basis)
     same_basis = np.abs(change - np.rint(change)).max() < 0.1 and abs(abs(np.linalg.det(change)) - 1) < 0.2
@@ -204,11 +243,17 @@ def _on(film: NDArray[np.bool_], places: Points) -> NDArray[np.bool_]:
     return np.asarray(film[index[:, 0], index[:, 1]], np.bool_)
 
 
-def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | None:
-    """Measure the usual hole at the proposal's sites, move the sites to it, and say how sure the lattice is."""
-    better, shape = proposal, None
+def checked(view: View, proposal: Proposal, expected: Expected, known: Shape | None = None) -> Checked | None:
+    """Measure the usual hole at the proposal's sites, move the sites to it, and say how sure the lattice is.
+
+    ``known`` is the usual hole where it was measured before, at sites known as well.
+    """
+    better, shape = proposal, known
     for _ in range(2):
-        refined = _refined(view, better, None if shape is None else shape.stretch, expected.radius)
+        if known is None or shape is None:
+            refined = _at_discs(view, better, None if shape is None else shape.stretch, expected.radius)
+        else:
+            refined = _at_edges(view, better, shape, _sites_looked_at(view, better), expected.radius)
         if refined is None:
             return None
         better, shape = refined
@@ -236,19 +281,26 @@ def checked(view: View, proposal: Proposal, expected: Expected) -> Checked | Non
     return Checked(better, places, shape, scene, seen, sure, quality, support, halves)
 
 
-def _refined(
+def _at_discs(
     view: View, proposal: Proposal, stretch: Points | None, known: float | None
 ) -> tuple[Proposal, Shape] | None:
     """One round: sites to the discs near them, the usual hole from them, sites to its edge, lattice through them."""
     radius, pitch = proposal.radius, pitch_of(proposal.basis)
-    places = _thinned(_expected_sites(view, proposal), _MOST_LOOKED_AT)
+    places = _sites_looked_at(view, proposal)
     if len(places) < _LEAST_SITES:
         return None
-    scene = scene_for(view, radius)
     places, _ = snapped(scene_for(view, radius, _SNAPPED_RADIUS), places, radius, reach_of(radius, pitch))
-    shape = usual_shape(scene, places, radius, pitch, stretch, known)
-    if shape is None:
+    shape = usual_shape(scene_for(view, radius), places, radius, pitch, stretch, known)
+    return None if shape is None else _at_edges(view, proposal, shape, places, known)
+
+
+def _at_edges(
+    view: View, proposal: Proposal, shape: Shape, places: Points, known: float | None
+) -> tuple[Proposal, Shape] | None:
+    """Bring places to the edge of the usual hole, and the lattice through them."""
+    if len(places) < _LEAST_SITES:
         return None
+    scene, pitch = scene_for(view, proposal.radius), pitch_of(proposal.basis)
     places, roundness = edged(scene, places, shape, pitch)
     shape = usual_shape(scene, places, shape.radius, pitch, shape.stretch, known) or shape
     places, roundness = edged(scene, places, shape, pitch)
@@ -257,6 +309,10 @@ def _refined(
     if fit is None:
         return None
     return Proposal(fit.origin, fit.basis, shape.radius, proposal.significance, proposal.usual), shape
+
+
+def _sites_looked_at(view: View, proposal: Proposal) -> Points:
+    return _thinned(_expected_sites(view, proposal), _MOST_LOOKED_AT)
 
 
 def _expected_sites(view: View, proposal: Proposal) -> Points:

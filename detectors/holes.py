@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..hardware.records import Image
 from ..protocols.errors import BadInput
 from .blank import beside, beside_blank, hidden
+from .evened import evened_view
 from .evidence import Evidence, evidence, film_part, merit
 from .film import View, cracks_in, view_beside_even_openings, view_of, view_of_cut_openings
-from .hole_search import Checked, Expected, either
+from .hole_search import ALL_AROUND, Checked, Expected, either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
 from .many_sizes import many_sizes
@@ -37,6 +38,7 @@ _SUPPORTED = 0.6
 _BEYOND_DOUBT, _ALL_AROUND, _SMALL_PX, _MANY_MORE = 0.95, 0.97, 4.0, 1.25
 _BORDER_PART = 0.2
 _MOSTLY_FILM = 0.7
+_WIDER = 1.5
 _LARGE, _FAR, _MOSTLY_CRACK = 0.05, 1.5, 0.5
 
 
@@ -115,7 +117,7 @@ class LatticeHoles:
             holes, lattice = settled(shown, best)
             say(counted(hole.status.value for hole in holes))
         several = None if _of_one_size(best, holes) else self._of_many_sizes(image, view)
-        if several is not None and len(several.holes) > _MANY_MORE * len(_seen(holes)):
+        if several is not None and len(several.holes) > _more_wanted(best) * len(_seen(holes)):
             return several
         if self._options.second_look:
             with stage("sites, a second look") as say:
@@ -136,6 +138,10 @@ class LatticeHoles:
         if not view.has_bars and self._options.second_look and _weak(best):
             # Openings that the border cuts lie on a lattice as well, the mesh's, and are hardly round.
             shown, best = self._surer(view_of_cut_openings(pixels, blank), shown, best, pixel_size_a)
+        if self._options.second_look and best is not None and not _doubtful(best) and best.support < ALL_AROUND:
+            # Where film darkens, as under thick ice, bright discs lie off their holes and seem smaller.
+            even, found = self._surer(evened_view(shown, _WIDER * best.shape.radius), shown, best, pixel_size_a)
+            shown, best = (even, found) if found is not None and found.support >= ALL_AROUND else (shown, best)
         return shown, best
 
     def _of_many_sizes(self, image: Image, view: View) -> HoleDetections | None:
@@ -215,6 +221,11 @@ def _of_one_size(best: Checked, holes: Sequence[FoundHole]) -> bool:
         return False
     support = [hole.features["support"] for hole in _seen(holes)]
     return best.shape.radius < _SMALL_PX or not support or float(np.median(support)) >= _ALL_AROUND
+
+
+def _more_wanted(best: Checked) -> float:
+    """Give how many times the holes of a lattice others must be to be believed instead; as many, if it is doubtful."""
+    return _MANY_MORE if best.confidence > _BEYOND_DOUBT else 1.0
 
 
 def _seen(holes: Sequence[FoundHole]) -> list[FoundHole]:

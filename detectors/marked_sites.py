@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .evened import evened_view
 from .evidence import evidence
 from .film import View
 from .hole_search import ALL_AROUND, Checked, Expected, Proposal, checked, either, proposed, search
@@ -116,10 +117,7 @@ def _hints(view: View, expected: Expected) -> list[float]:
 
 def _with_lattice(view: View, marks: "Marks", expected: Expected) -> _Seen:
     """Lay the lattice that explains most of the marks, and measure the usual hole on it."""
-    from .hole_network import evened
-
-    flat = evened(view.pixels, view.film.astype(np.float32), marks.usual_radius)
-    shown = replace(view, pixels=flat)
+    shown = evened_view(view, marks.usual_radius)
     fit, share = _fit(marks)
     if fit is None:
         return _Seen(marks, shown, None, 0.0)

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ...protocols.errors import BadInput
+from ..evened import evened
 from ..film import view_of
-from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, evened, tops
+from ..hole_network import ARCHITECTURE, STRIDE, WORKING_RADIUS_PX, HoleMaps, tops
 from ..marked_sites import sites_in
 from ..regions import Points
 from ..working_size import binned
@@ -98,7 +99,8 @@ class HoleMapTask:
             side = SIDE_PX // STRIDE
             weight = np.ones((3, side, side), np.float32)
             weight[2] = 0.0
-            seen = evened(spoilt(rng, nothing(rng, SIDE_PX)), np.ones((SIDE_PX, SIDE_PX), np.float32))
+            film = np.ones((SIDE_PX, SIDE_PX), np.float32)
+            seen = evened(spoilt(rng, nothing(rng, SIDE_PX)), film, WORKING_RADIUS_PX)
             return seen[None], np.zeros_like(weight), weight
         bare = self._bare and rng.random() < _EMPTY_SHARE
         sources = self._bare if bare else self._holed
@@ -258,7 +260,8 @@ def part_of(source: _Source, rng: np.random.Generator) -> tuple[NDArray[np.float
     pixels = source.pixels.astype(np.float32)
     if scale > 1.3:
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.4 * scale), np.float32)
-    image = evened(spoilt(rng, how.cut(pixels, SIDE_PX)), how.cut(source.film.astype(np.float32), SIDE_PX))
+    film = how.cut(source.film.astype(np.float32), SIDE_PX)
+    image = evened(spoilt(rng, how.cut(pixels, SIDE_PX)), film, WORKING_RADIUS_PX)
     target, weight = _wanted(source, how.source(SIDE_PX // STRIDE, SIDE_PX // STRIDE, STRIDE), scale)
     if off_scale:
         target[:] = 0.0

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch", reason="networks are an optional extra")
 pytest.importorskip("safetensors", reason="networks are an optional extra")
 
 from epicycle.detectors import network_weights  # noqa: E402
-from epicycle.detectors.hole_network import ARCHITECTURE, HoleMaps, evened  # noqa: E402
+from epicycle.detectors.evened import evened  # noqa: E402
+from epicycle.detectors.hole_network import ARCHITECTURE, HoleMaps  # noqa: E402
 from epicycle.detectors.training.calibration import calibration_error, platt, sorting  # noqa: E402
 from epicycle.detectors.training.hole_maps import HoleMapTask, marks_by_truth  # noqa: E402
 from epicycle.detectors.training.kinds import HOLE_SCORES, HOLES  # noqa: E402
@@ -219,14 +220,14 @@ def test_evened_film_has_one_level_and_one_contrast(draw_holes):
     film = np.ones(drawn.pixels.shape, np.float32)
     image = (drawn.pixels - drawn.pixels.mean()) / drawn.pixels.std()
     shade = np.linspace(0.6, 2.0, 320, dtype=np.float32)
-    plain, shaded = evened(image, film), evened(image * shade + 3 * shade, film)
+    plain, shaded = evened(image, film, 12.0), evened(image * shade + 3 * shade, film, 12.0)
     assert np.abs(plain[30:-30, 30:-30] - shaded[30:-30, 30:-30]).mean() < 0.15
     barred = film.copy()
     barred[:, 200:] = 0
     dark = np.where(barred > 0, image, np.float32(-8))
     # A bar tells nothing of the level of the film beside it.
-    assert np.abs(evened(dark, barred)[:, 150:190] - plain[:, 150:190]).mean() < 0.15
-    assert np.isfinite(evened(image, 0 * film)).all()
+    assert np.abs(evened(dark, barred, 12.0)[:, 150:190] - plain[:, 150:190]).mean() < 0.15
+    assert np.isfinite(evened(image, 0 * film, 12.0)).all()
 
 
 def test_weights_that_are_none_are_refused_in_words(tmp_path):
