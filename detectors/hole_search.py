@@ -35,6 +35,7 @@ _AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 4
 _AROUND, _FAINT = 0.6, 0.3
 _ON_SITES = 0.25
 _MUCH_THE_SAME, _THE_SAME, _LIKELY = 0.3, 0.05, 0.5
+_TIMES_AS_WIDE, _NEARLY_ALL_AROUND = (1.0, 1.3, 1.7), 0.8
 _NEARLY_AS_GOOD = 0.8
 """Half of them film, sites are less significant by √2."""
 
@@ -119,7 +120,26 @@ def search(view: View, expected: Expected) -> Checked | None:
         if result is not None:
             tried.append((proposal, result))
             best = result if best is None or _beats(result, best) else best
-    return None if best is None else _finer(view, best, expected)
+    if best is None:
+        return None
+    starts = [proposal for number, (proposal, there) in enumerate(tried) if number == 0 or there is best]
+    return _finer(view, _wider(view, best, starts, expected), expected)
+
+
+def _wider(view: View, best: Checked, starts: list[Proposal], expected: Expected) -> Checked:
+    """Where the usual hole has no edge all around, look for edges further out, from where lattices were proposed.
+
+    Under uneven ice the brightest part of a hole lies beside its middle and is smaller: sites drawn to discs leave it.
+    """
+    if best.support >= ALL_AROUND or best.confidence < _LIKELY:
+        return best
+    for start in starts:
+        for times in _TIMES_AS_WIDE:
+            wider = replace(start, radius=times * start.radius)
+            result = checked(view, wider, expected, Shape(wider.radius, 1.0, 1.0, np.eye(2)))
+            if result is not None and result.support > _NEARLY_ALL_AROUND and _beats(result, best):
+                best = result
+    return best
 
 
 def _to_beat(best: Checked | None, proposal: Proposal) -> float:
