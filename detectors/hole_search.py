@@ -34,7 +34,8 @@ _HALVES = ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
 _AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 4
 _AROUND, _FAINT = 0.6, 0.3
 _ON_SITES = 0.25
-_MUCH_THE_SAME, _THE_SAME, _LIKELY = 0.3, 0.05, 0.5
+_MUCH_THE_SAME, _THE_SAME = 0.3, 0.05
+_LIKELY, _WELL_AROUND = 0.5, 0.9
 _TIMES_AS_WIDE, _NEARLY_ALL_AROUND = (1.0, 1.3, 1.7), 0.8
 _NEARLY_AS_GOOD = 0.8
 """Half of them film, sites are less significant by √2."""
@@ -210,10 +211,9 @@ def _seen_in(proposal: Proposal, other: Proposal, there: Checked) -> bool:
     At a radius that is off, a lattice of holes looks poor, and good at the next; what is no lattice must not be tried
     until it looks good.
     """
-    own = abs(np.log(proposal.radius / other.radius))
-    told = abs(np.log(proposal.radius / there.shape.radius))
-    off = there.confidence > _LIKELY and (there.support < ALL_AROUND or told > _MUCH_THE_SAME)
-    return bool(own < (_THE_SAME if off else _MUCH_THE_SAME)) and _alike(proposal, other)
+    off = there.confidence > _LIKELY and there.support < _WELL_AROUND
+    apart = abs(np.log(proposal.radius / other.radius))
+    return bool(apart < (_THE_SAME if off else _MUCH_THE_SAME)) and _alike(proposal, other)
 
 
 def _alike(one: Proposal, other: Proposal) -> bool:
