@@ -32,7 +32,7 @@ _JUDGED = 0.4
 _POOR = 0.7
 _HALVES = ((0.5, 0.0), (0.0, 0.5), (0.5, 0.5))
 _AS_GOOD, _AS_SURE, _LEAST_HALVES = 0.7, 0.9, 4
-_AROUND, _FAINT = 0.6, 0.3
+_AROUND, _FAINT = 0.6, 0.15
 _ON_SITES = 0.25
 _MUCH_THE_SAME, _THE_SAME = 0.3, 0.05
 _LIKELY, _WELL_AROUND = 0.5, 0.9
@@ -123,17 +123,24 @@ def search(view: View, expected: Expected) -> Checked | None:
             best = result if best is None or _beats(result, best) else best
     if best is None:
         return None
-    starts = [proposal for number, (proposal, there) in enumerate(tried) if number == 0 or there is best]
+    starts = [first for number, (first, there) in enumerate(tried) if _worth_wider(best, first, there, number == 0)]
     return _finer(view, _wider(view, best, starts, expected), expected)
 
 
+def _worth_wider(best: Checked, proposal: Proposal, there: Checked, first: bool) -> bool:
+    """Tell whether a proposal may be better than it looked, at edges further out than its discs."""
+    if best.confidence < _LIKELY:
+        return False
+    if best.support < ALL_AROUND:
+        return first or there is best
+    return there.support < ALL_AROUND and _some_of(best.proposal, proposal)
+
+
 def _wider(view: View, best: Checked, starts: list[Proposal], expected: Expected) -> Checked:
-    """Where the usual hole has no edge all around, look for edges further out, from where lattices were proposed.
+    """Look for edges further out than the discs from which lattices were proposed.
 
     Under uneven ice the brightest part of a hole lies beside its middle and is smaller: sites drawn to discs leave it.
     """
-    if best.support >= ALL_AROUND or best.confidence < _LIKELY:
-        return best
     for start in starts:
         for times in _TIMES_AS_WIDE:
             wider = replace(start, radius=times * start.radius)

@@ -254,7 +254,7 @@ def test_a_lattice_that_ends_beside_the_film_is_none(draw_holes, monkeypatch):
     view = view_of(draw_holes(np.random.default_rng(3)).pixels)
     found = hole_search.proposed(view, hole_search.Expected(None, None))[0]
     assert hole_search.checked(view, found, hole_search.Expected(None, None)) is not None
-    refined, rounds = hole_search._refined, []
+    refined, rounds = hole_search._at_discs, []
 
     def drawn_off(*given):
         rounds.append(refined(*given))
@@ -263,6 +263,6 @@ def test_a_lattice_that_ends_beside_the_film_is_none(draw_holes, monkeypatch):
             return better, shape
         return replace(better, origin=np.array([-3000.0, -3000.0]), basis=7000.0 * np.eye(2)), shape
 
-    monkeypatch.setattr(hole_search, "_refined", drawn_off)
+    monkeypatch.setattr(hole_search, "_at_discs", drawn_off)
     assert hole_search.checked(view, found, hole_search.Expected(None, None)) is None
     assert len(rounds) == 2
