@@ -38,7 +38,7 @@ _SUPPORTED = 0.6
 _BEYOND_DOUBT, _ALL_AROUND, _SMALL_PX, _MANY_MORE = 0.95, 0.97, 4.0, 1.25
 _BORDER_PART = 0.2
 _MOSTLY_FILM = 0.7
-_WIDER = 1.5
+_WIDER, _PART_OF_VIEW = 1.5, 0.02
 _LARGE, _FAR, _MOSTLY_CRACK = 0.05, 1.5, 0.5
 
 
@@ -138,9 +138,11 @@ class LatticeHoles:
         if not view.has_bars and self._options.second_look and _weak(best):
             # Openings that the border cuts lie on a lattice as well, the mesh's, and are hardly round.
             shown, best = self._surer(view_of_cut_openings(pixels, blank), shown, best, pixel_size_a)
-        if self._options.second_look and best is not None and not _doubtful(best) and best.support < ALL_AROUND:
-            # Where film darkens, as under thick ice, bright discs lie off their holes and seem smaller.
-            even, found = self._surer(evened_view(shown, _WIDER * best.shape.radius), shown, best, pixel_size_a)
+        if self._options.second_look and (best is None or _doubtful(best) or best.support < ALL_AROUND):
+            # Where film darkens, as under thick ice, bright discs lie off their holes, seem smaller, or are outshone.
+            guess = _PART_OF_VIEW * min(shown.pixels.shape)
+            radius = guess if best is None or _doubtful(best) else _WIDER * best.shape.radius
+            even, found = self._surer(evened_view(shown, radius), shown, best, pixel_size_a)
             shown, best = (even, found) if found is not None and found.support >= ALL_AROUND else (shown, best)
         return shown, best
 

@@ -53,3 +53,30 @@ def test_the_counts_of_an_evened_view_are_those_of_the_image() -> None:
             value = float(shown.pixels[row, col])
             if abs(value) < 4.9 and abs(float(view.pixels[row, col])) < 7.9:
                 assert shown.counts(row, col, value) == pytest.approx(float(pixels[row, col]), abs=0.05)
+
+
+def rimmed(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw an opening whose rim is thick, with a few faint holes; counts and centres of those wholly within the rim."""
+    rng, pitch, radius = np.random.default_rng(seed), 95.0, 24.0
+    rows, cols = np.indices((SIDE, SIDE), np.float64) - SIDE / 2
+    turn = rng.uniform(0, np.pi / 2)
+    out = np.maximum(abs(rows * np.sin(turn) + cols * np.cos(turn)), abs(cols * np.sin(turn) - rows * np.cos(turn)))
+    passed = np.where(out < 255, np.exp(-2.5 * np.clip((out - 185) / 70, 0, 1)), 0.01)
+    step = pitch * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    grid = np.stack(np.meshgrid(np.arange(-4, 5), np.arange(-4, 5), indexing="ij"), -1).reshape(-1, 2)
+    centres = rng.uniform(-45, 45, 2) + grid @ step
+    for row, col in centres:
+        passed *= 1 + 0.13 * np.clip(radius + 0.5 - np.hypot(rows - row, cols - col), 0, 1)
+    pixels = rng.poisson(cv2.GaussianBlur(150 * passed + 1, (0, 0), 1.2)).astype(np.float32)
+    y, x = centres.T
+    away = np.maximum(abs(y * np.sin(turn) + x * np.cos(turn)), abs(x * np.sin(turn) - y * np.cos(turn)))
+    return pixels, centres[away + radius < 185] + SIDE / 2
+
+
+@pytest.mark.parametrize("seed", [1, 3, 4, 5])
+def test_faint_holes_within_a_thick_rim_are_found(seed: int) -> None:
+    pixels, centres = rimmed(seed)
+    found = lattice_holes({}).find(Image(pixels))
+    told = np.array([(one.row_px, one.col_px) for one in found.holes]).reshape(-1, 2)
+    assert len(told)
+    assert np.hypot(*(centres[:, None] - told[None]).transpose(2, 0, 1)).min(axis=1).max() < 8.0
