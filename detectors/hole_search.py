@@ -160,11 +160,14 @@ def _to_beat(best: Checked | None, proposal: Proposal) -> float:
 def _beats(one: Checked, other: Checked) -> bool:
     """Tell which is better; one that leaves out every second or third hole must be the better by far."""
     if _some_of(one.proposal, other.proposal):
-        return not _beats(other, one)
+        return not _nearly_as_good(other, one)
     if _some_of(other.proposal, one.proposal):
-        as_sure = one.confidence >= _AS_SURE * other.confidence
-        return as_sure and one.quality > _NEARLY_AS_GOOD * other.quality
+        return _nearly_as_good(one, other)
     return one.quality > other.quality
+
+
+def _nearly_as_good(one: Checked, other: Checked) -> bool:
+    return one.confidence >= _AS_SURE * other.confidence and one.quality > _NEARLY_AS_GOOD * other.quality
 
 
 def _some_of(one: Proposal, other: Proposal) -> bool:
