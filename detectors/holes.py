@@ -20,7 +20,8 @@ from .blank import beside, beside_blank, hidden
 from .evened import evened_view
 from .evidence import Evidence, evidence, film_part, merit
 from .film import View, cracks_in, view_beside_even_openings, view_of, view_of_cut_openings
-from .hole_search import ALL_AROUND, Checked, Expected, either
+from .hole_check import ALL_AROUND, Checked, Expected
+from .hole_search import either
 from .lattice import kind_of, pitch_of, sites_within
 from .lone_holes import lone_holes
 from .many_sizes import many_sizes

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from .evened import evened_view
 from .evidence import evidence
 from .film import View
-from .hole_search import ALL_AROUND, Checked, Expected, Proposal, checked, either, proposed, search
+from .hole_check import ALL_AROUND, Checked, Expected, Proposal, checked
+from .hole_search import either, proposed, search
 from .hole_shape import Shape, usual_shape
 from .holes import lattice_of, settled
 from .lattice import Fit, bases, fit_lattice, pitch_of, recurring_steps

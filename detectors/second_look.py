@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .film import View
-from .hole_search import Checked
+from .hole_check import Checked
 from .hole_shape import Shape
 from .lattice import pitch_of, sites_within
 from .records import FoundHole, Site

@@ -5,8 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from epicycle.detectors import hole_search
+from epicycle.detectors import hole_check
 from epicycle.detectors.film import view_of
+from epicycle.detectors.hole_search import proposed
 from epicycle.detectors.holes import lattice_holes
 from epicycle.detectors.records import LatticeKind, Site
 from epicycle.hardware.records import Image
@@ -252,9 +253,9 @@ def test_holes_that_are_fainter_in_turn_are_not_left_out(faint):
 def test_a_lattice_that_ends_beside_the_film_is_none(draw_holes, monkeypatch):
     """Sites moved to what is bright may draw the lattice off the little film there is, in the last round too."""
     view = view_of(draw_holes(np.random.default_rng(3)).pixels)
-    found = hole_search.proposed(view, hole_search.Expected(None, None))[0]
-    assert hole_search.checked(view, found, hole_search.Expected(None, None)) is not None
-    refined, rounds = hole_search._at_discs, []
+    found = proposed(view, hole_check.Expected(None, None))[0]
+    assert hole_check.checked(view, found, hole_check.Expected(None, None)) is not None
+    refined, rounds = hole_check._at_discs, []
 
     def drawn_off(*given):
         rounds.append(refined(*given))
@@ -263,6 +264,6 @@ def test_a_lattice_that_ends_beside_the_film_is_none(draw_holes, monkeypatch):
             return better, shape
         return replace(better, origin=np.array([-3000.0, -3000.0]), basis=7000.0 * np.eye(2)), shape
 
-    monkeypatch.setattr(hole_search, "_at_discs", drawn_off)
-    assert hole_search.checked(view, found, hole_search.Expected(None, None)) is None
+    monkeypatch.setattr(hole_check, "_at_discs", drawn_off)
+    assert hole_check.checked(view, found, hole_check.Expected(None, None)) is None
     assert len(rounds) == 2

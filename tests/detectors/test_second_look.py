@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from epicycle.detectors.film import view_of
-from epicycle.detectors.hole_search import Expected, either
+from epicycle.detectors.hole_check import Expected
+from epicycle.detectors.hole_search import either
 from epicycle.detectors.holes import lattice_holes, settled
 from epicycle.detectors.records import Site
 from epicycle.detectors.second_look import Step, _among_chance, looked_again
