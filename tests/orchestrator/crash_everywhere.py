@@ -1,9 +1,12 @@
-"""Kill a small night at its trigger points, one after another, resume it, and look whether the record is sound.
+"""Leave a small night at its trigger points, one after another, resume it, and look whether the record is sound.
 
-Run as a program, since every night needs a process of its own to be killed: ``crash_everywhere.py FOLDER FIRST STEP
+Run as a program, since nights that are killed need processes of their own: ``crash_everywhere.py FOLDER FIRST STEP
 LAST`` prints one line of JSON per point, ``crash_everywhere.py FOLDER FIRST STEP exposing SHOTS`` one for each point
-while holes are exposed with several shots each. Children are forked from a warm parent: a point costs a night and no
-imports.
+while holes are exposed with several shots each. Children are forked from a warm parent, without imports.
+
+What a process leaves when it is killed at a point is what its folder holds there. So one night is run to its end, and
+its folder is copied at each of the points; a copy costs what was left of the night. At the first of the points a night
+is killed indeed, and must leave what the copy holds.
 """
 
 import json
@@ -11,8 +14,9 @@ import os
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -124,25 +128,64 @@ def exposing_points(folder: Path, plan: ScreeningProtocol) -> list[int]:
     return found
 
 
+def copied_at(folder: Path, plan: ScreeningProtocol, wanted: Collection[int]) -> list[int]:
+    """Run a night to its end, its folder copied to ``night-N`` at each wanted point N; answers those that it passed."""
+    whole = folder / "night"
+
+    def run() -> None:
+        count = 0
+
+        def point(_name: str) -> None:
+            nonlocal count
+            count += 1
+            if count in wanted:
+                whole.mkdir(exist_ok=True)
+                shutil.copytree(whole, folder / f"night-{count}")
+
+        run_new(whole, plan, point=point)
+
+    assert in_child(run) == 0, "the night itself fails"
+    shutil.rmtree(whole)
+    return sorted(int(path.name.removeprefix("night-")) for path in folder.glob("night-*"))
+
+
+def killed_at(folder: Path, plan: ScreeningProtocol, number: int) -> bool:
+    """Kill a night at a point, and tell whether it leaves what the copy of that point holds."""
+    killed = folder / "killed"
+    code = in_child(lambda: run_new(killed, plan, point=counting(number)))
+    same = code == KILLED and left_in(killed) == left_in(folder / f"night-{number}")
+    shutil.rmtree(killed)
+    return same
+
+
+def left_in(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """List a folder's files with their sizes, those of the record apart, and the record's rows but for its lease."""
+    files = {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    kept = {name: size for name, size in files.items() if not Path(name).name.startswith("night.db")}
+    if "night.db" not in files:
+        return kept, []
+    with tempfile.TemporaryDirectory() as aside:
+        for path in folder.glob("night.db*"):
+            shutil.copy(path, aside)
+        with sqlite3.connect(Path(aside) / "night.db") as db:
+            rows = [line for line in db.iterdump() if line.startswith("INSERT INTO")]
+            return kept, [line for line in rows if '"lease"' not in line]
+
+
 def main() -> None:
     folder, first, step = Path(sys.argv[1]), *map(int, sys.argv[2:4])
     plan = protocol()
-    points: Iterable[int] = []
     if sys.argv[4] == "exposing":
         plan = with_shots(int(sys.argv[5]))
-        points = exposing_points(folder / "whole", plan)[first::step]
+        wanted: Collection[int] = exposing_points(folder / "whole", plan)[first::step]
     else:
-        points = range(first, int(sys.argv[4]) + 1, step)
+        wanted = range(first, int(sys.argv[4]) + 1, step)
+    points = copied_at(folder, plan, wanted)
+    print(json.dumps({"as_killed": killed_at(folder, plan, points[0])}), flush=True)
     for number in points:
         night = folder / f"night-{number}"
-        code = in_child(lambda night=night, number=number: run_new(night, plan, point=counting(number)))
-        if code == 0:
-            print(json.dumps({"point": number, "past_the_end": True}), flush=True)
-            return
-        again = 0 if code == KILLED else None
-        if code == KILLED and (night / "night.db").exists():
-            again = in_child(lambda night=night: resume_or_begin(night, plan))
-        print(json.dumps({"point": number, "killed": code, "resumed": again, **soundness(night)}), flush=True)
+        again = in_child(lambda night=night: resume_or_begin(night, plan)) if (night / "night.db").exists() else 0
+        print(json.dumps({"point": number, "resumed": again, **soundness(night)}), flush=True)
         shutil.rmtree(night)
 
 
