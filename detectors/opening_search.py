@@ -4,13 +4,13 @@ Atlases wider than a few thousand pixels are looked at binned: an opening then s
 needs, and time and memory stay bounded whatever the atlas measures.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .atlas_noise import coarser_against, noise_within
 from .blank import filled_margin
 from .dim_openings import dim_openings
 from .grey_scales import Clipped, Plain, Rooted, Scale
@@ -41,10 +41,7 @@ _LEAST_SOLIDITY = 0.87
 _WORKING_PX = 4096
 _COARSER = (2, 4, 8)
 _LEAST_BINNED_PX = 100
-_NOISY, _CALM = 0.25, 0.2
-_LEAST_CALMED_PX = 20.0
 _AS_MANY = 0.9
-_SD_OF_MEDIAN = 1.4826
 _FEW_PX = 40.0
 _ZERO, _DARKEST = 0.01, 0.02
 _BESIDE = (0.06, 0.16)
@@ -128,28 +125,14 @@ def _among_noise(pixels: NDArray[np.generic], step: int, reason: str) -> Opening
 
 def _calmed(pixels: NDArray[np.generic], found: Openings) -> Openings:
     """Look again, binned, where noise is so strong that film looks uneven by it; else answer what was found."""
-    noise = _noise(found)
-    coarser = min(math.ceil(noise / _CALM), int(found.side / _LEAST_CALMED_PX))
-    if noise <= _NOISY or coarser < 2:
+    noise = noise_within(found.working.pixels, found.regions, found.levels)
+    coarser = coarser_against(noise, found.side)
+    if coarser == 1:
         return found
     again = _search(working_image(pixels, coarser * found.working.step))
     if isinstance(again, str) or len(again.regions) < _AS_MANY * len(found.regions):
         return found
     return again
-
-
-def _noise(found: Openings) -> float:
-    """Measure a pixel's noise within openings: its standard deviation in parts of what they stand above the mesh."""
-    inside = np.zeros(found.working.pixels.shape, np.uint8)
-    for region in found.regions:
-        rows, cols = region.mask.shape
-        inside[region.row : region.row + rows, region.col : region.col + cols] |= region.mask
-    within = cv2.erode(inside, np.ones((3, 3), np.uint8))[:-1, :-1] > 0
-    pixels = found.working.pixels
-    twice = pixels[:-1, :-1] - pixels[1:, :-1] - pixels[:-1, 1:] + pixels[1:, 1:]
-    if not within.any():
-        return 0.0
-    return float(_SD_OF_MEDIAN / 2 * np.median(np.abs(twice[within])) / (found.levels.bright - found.levels.dark))
 
 
 def _is_coarse(found: Openings | str) -> bool:
