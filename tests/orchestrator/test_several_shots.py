@@ -25,7 +25,7 @@ from epicycle.protocols.cassette import Cassette
 from epicycle.protocols.errors import BadInput
 
 BEAM_UM = 0.4
-BOTH_PASSES = 3
+BOTH_PASSES = 7
 """Seed of a night in which both passes expose something; without pixels chance decides."""
 
 OPTICS = {
