@@ -1,5 +1,7 @@
 """Squares whose noise is as strong as their film: found, and judged by their film; noise alone holds none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,20 @@ def test_squares_of_one_electron_a_pixel_are_found(draw_mesh):
     found = FINDER.find(Image(draw_mesh(rng, 84, 120, shape=(760, 900), bright=1.2, dark=0.1)))
     assert len(whole(found)) == len(expected)
     assert all(square.category is SquareClass.GOOD for square in whole(found))
+
+
+def test_the_real_tile_under_strong_noise(real):
+    image = real("lowmag_20may08a")
+    height = np.quantile(image.pixels, 0.8) - np.quantile(image.pixels, 0.05)
+    noise = 0.8 * height * np.random.default_rng(0).standard_normal(image.pixels.shape)
+    expected = whole(FINDER.find(image))
+    found = FINDER.find(replace(image, pixels=(image.pixels + noise).astype(np.float32)))
+    off = [
+        min(np.hypot(one.row_px - square.row_px, one.col_px - square.col_px) for one in found.squares)
+        for square in expected
+    ]
+    assert np.mean(np.array(off) < 8.0) >= 0.95
+    assert found.grid_angle_deg == pytest.approx(45, abs=1)
 
 
 @pytest.mark.parametrize("seed", range(4))
