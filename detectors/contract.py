@@ -25,11 +25,11 @@ class DetectorContract:
     @abstractmethod
     def finder(self) -> SquareFinder | HoleFinder:
         """Make the finder under test."""
-        raise NotImplementedError
+        raise NotImplementedError("a contract test says how its finder is made")
 
     def picture(self) -> Image:
         """Give an image on which the finder finds something."""
-        raise NotImplementedError
+        raise NotImplementedError("a contract test says on which image its finder finds something")
 
     def found_in(self, answer: Detections) -> int:
         """Say how many things an answer holds."""
@@ -87,7 +87,7 @@ class SquareFinderContract(DetectorContract):
     @abstractmethod
     def finder(self) -> SquareFinder:
         """Make the finder under test."""
-        raise NotImplementedError
+        raise NotImplementedError("a contract test says how its finder is made")
 
     def picture(self) -> Image:
         """Give a mesh of 3 × 3 openings."""
@@ -122,7 +122,7 @@ class HoleFinderContract(DetectorContract):
     @abstractmethod
     def finder(self) -> HoleFinder:
         """Make the finder under test."""
-        raise NotImplementedError
+        raise NotImplementedError("a contract test says how its finder is made")
 
     def picture(self) -> Image:
         """Give film with a square lattice of holes."""

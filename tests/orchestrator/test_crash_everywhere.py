@@ -32,7 +32,7 @@ def test_a_night_killed_anywhere_is_resumed_and_sound(tmp_path: Path, share: int
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     copied, *points = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert copied == {"as_killed": True}
+    assert copied == {"unlike_killed": []}
     assert len(points) > 5
     unsound = [line for line in points if not _sound(line)]
     assert not unsound, unsound[:3]
@@ -52,7 +52,7 @@ def test_a_night_killed_between_the_shots_of_a_hole_loses_and_repeats_none(tmp_p
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     copied, *points = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert copied == {"as_killed": True}
+    assert copied == {"unlike_killed": []}
     assert len(points) > 5
     unsound = [line for line in points if not _sound(line, shots=2)]
     assert not unsound, unsound[:3]
