@@ -61,8 +61,9 @@ def square_scores(
         examples = examples_of(list(_simulated(sheets, from_simulator, seed)))
         models, metrics, learnt = training.trained(examples, seed)
         before: dict[str, float] = {}
-        last = seed + from_simulator - 1
-        counts, data = (learnt, learnt), f"simulated atlases, seeds {seed} to {last}, each fifth held out in turn"
+        seeds = f"seeds {seed} to {seed + from_simulator - 1}"
+        data = f"simulated atlases, {seeds}, as taken and as another camera gives them, each fifth held out in turn"
+        counts = learnt, learnt
     else:
         examples = examples_of(list(_of_labels(labels)))
         start = load_models(weights or SHIPPED)
@@ -77,25 +78,26 @@ def square_scores(
 
 
 def _simulated(folder: Path, count: int, seed: int) -> "Iterator[Sheet]":
-    """Prepare the sheets of simulated scenes, those that are not there yet."""
+    """Prepare the sheets of simulated scenes, those that are not there yet: two of each scene."""
     from ..detectors.training.square_examples import load_sheet, save_sheet
 
     folder.mkdir(parents=True, exist_ok=True)
+    looks = [(folder / f"{one:06d}.npz", folder / f"{one:06d}-other.npz") for one in range(seed, seed + count)]
 
     def prepared() -> "Iterator[int]":
-        for done in range(count):
-            path = folder / f"{seed + done:06d}.npz"
-            if not path.exists():
-                save_sheet(_sheet(seed + done), path)
+        for done, paths in enumerate(looks):
+            if not all(path.exists() for path in paths):
+                for path, sheet in zip(paths, _sheets(seed + done), strict=True):
+                    save_sheet(sheet, path)
             yield done + 1
 
     for _ in bar(prepared(), "simulated atlases", count):
         pass
-    return (load_sheet(folder / f"{seed + done:06d}.npz") for done in range(count))
+    return (load_sheet(path) for paths in looks for path in paths)
 
 
-def _sheet(seed: int) -> "Sheet":
-    """Draw a scene as another camera would give it; where no opening is whole, no picture need be taken."""
+def _sheets(seed: int) -> "tuple[Sheet, Sheet]":
+    """Draw a scene as it is and as another camera would give it; no picture is taken where no opening is whole."""
     import numpy as np
 
     from ..detectors.training.other_cameras import as_other_cameras
@@ -104,10 +106,11 @@ def _sheet(seed: int) -> "Sheet":
 
     group, ready = f"scene {seed}", set_scene(seed)
     if not ready.shows_whole:
-        return empty_sheet(group)
+        return empty_sheet(group), empty_sheet(group)
     scene = ready.taken()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 5])))
-    return sheet_of(as_other_cameras(rng, scene.pixels), scene.marks, group)
+    other = as_other_cameras(rng, scene.pixels)
+    return sheet_of(scene.pixels, scene.marks, group), sheet_of(other, scene.marks, group)
 
 
 def _of_labels(where: Path) -> "Iterator[Sheet]":

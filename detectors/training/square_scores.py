@@ -23,7 +23,7 @@ HELD_OUT = 0.2
 PARTS = 5
 """Parts of the images, each judged by what learnt from the others."""
 
-ROUNDS, RATE, LEAVES = 200, 0.07, 8
+ROUNDS, RATE, LEAVES = 250, 0.07, 16
 FOREST, FOREST_LEAVES = 60, 48
 _LEAST_CLASSES = 3
 _NEVER = -20.0

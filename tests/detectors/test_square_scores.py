@@ -5,6 +5,7 @@ import io
 import pickle
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -114,19 +115,32 @@ def test_training_again_gives_the_same(learnable):
 
 def test_other_cameras_change_how_a_square_looks_and_not_where_it_is(draw_mesh):
     pixels = draw_mesh(np.random.default_rng(7), opening=60, pitch=90, angle_deg=12)
-    plain = search(pixels)
-    places = np.array([(region.hull.min(axis=0) + region.hull.max(axis=0)) / 2 for region in plain.regions])
-    looks = [as_other_cameras(np.random.default_rng(seed), pixels) for seed in range(12)]
-    assert 1 <= sum(np.array_equal(look, pixels) for look in looks) <= 6
+    places = _middles(search(pixels))
+    looks = [as_other_cameras(np.random.default_rng(seed), pixels) for seed in range(20)]
     assert np.array_equal(looks[5], as_other_cameras(np.random.default_rng(5), pixels))
+    assert not any(np.array_equal(look, pixels) for look in looks)
+    calm = cv2.blur(pixels, (9, 9))[::5, ::5].ravel()
     for look in looks:
         assert look.dtype == np.float32
-        assert np.corrcoef(look[::5, ::5].ravel(), pixels[::5, ::5].ravel())[0, 1] > 0.8
-        found = search(look)
-        others = np.array([(region.hull.min(axis=0) + region.hull.max(axis=0)) / 2 for region in found.regions])
+        assert np.corrcoef(cv2.blur(look, (9, 9))[::5, ::5].ravel(), calm)[0, 1] > 0.9
+        others = _middles(search(look))
         assert len(others) == len(places)
         away = np.hypot(*(others[:, None] - places[None]).transpose(2, 0, 1)).min(axis=1)
-        assert np.quantile(away, 0.9) < 2.0
+        assert np.quantile(away, 0.9) < 4.0
+
+
+def test_other_cameras_are_at_times_as_noisy_as_film_is_bright(draw_mesh):
+    pixels = draw_mesh(np.random.default_rng(8), opening=60, pitch=90, angle_deg=0)
+    height = np.ptp(np.quantile(pixels, [0.01, 0.99]))
+    looks = [as_other_cameras(np.random.default_rng(seed), pixels) for seed in range(30)]
+    noise = [float(np.median(np.abs(np.diff(look, axis=1)))) / (0.954 * height) for look in looks]
+    assert 3 <= sum(one > 0.1 for one in noise) <= 16
+    assert max(noise) > 0.3
+
+
+def _middles(found):
+    hulls = [found.working.here(region.hull) for region in found.regions]
+    return np.array([(hull.min(axis=0) + hull.max(axis=0)) / 2 for hull in hulls])
 
 
 def test_hot_pixels_do_not_change_what_squares_are_called(real):
