@@ -10,6 +10,7 @@ Picture = NDArray[np.float32]
 
 _BLUR_PX, _NOISE, _STRONG_NOISE = (0.4, 1.8), (0.003, 0.06), (0.05, 0.8)
 _GREYS = 200
+_TONE = (0.35, 1.6)
 _MOTTLE, _MOTTLE_PX = (0.01, 0.15), (1.0, 40.0)
 _LEAST_LIGHT = 0.2
 _BINNED_SIGMA = 3.0
@@ -60,8 +61,8 @@ def _seen(rng: np.random.Generator, pixels: Picture) -> Picture:
     """Blur, bend the tone and tilt the illumination of an atlas on the scale 0 to 1."""
     if rng.random() < 0.6:
         pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), _between(rng, _BLUR_PX)), np.float32)
-    if rng.random() < 0.5:
-        pixels = np.sign(pixels) * np.abs(pixels) ** np.float32(math.exp(rng.normal(0, 0.2)))
+    if rng.random() < 0.6:
+        pixels = np.sign(pixels) * np.abs(pixels) ** np.float32(_between(rng, _TONE))
     if rng.random() < 0.5:
         turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.2)
         rows, cols = (np.linspace(-1, 1, length, dtype=np.float32) for length in pixels.shape)
