@@ -256,6 +256,17 @@ def test_torn_and_cut_squares_of_the_real_tile_are_in_the_lower_half(real):
     assert all(square.score < median for square in found.squares if square.partial)
 
 
+@pytest.mark.parametrize("share", [0.15, 0.3])
+def test_noise_on_the_real_tile_is_not_called_dirt(real, share):
+    image = real("lowmag_20may08a")
+    finder = scored_squares({})
+    whole = [square for square in finder.find(image).squares if not square.partial]
+    height = np.median([square.mean for square in whole]) - np.quantile(image.pixels, 0.02)
+    noise = share * height * np.random.default_rng(3).standard_normal(image.pixels.shape)
+    noisy = finder.find(dataclasses.replace(image, pixels=(image.pixels + noise).astype(np.float32))).squares
+    assert sum(square.category is SquareClass.CONTAMINATED for square in noisy) <= 8
+
+
 def test_probabilities_are_told_with_each_whole_square(real):
     for square in scored_squares({}).find(real("lowmag_20may08a")).squares:
         chances = [square.features.get(f"p_{kind.value}") for kind in CLASSES]
