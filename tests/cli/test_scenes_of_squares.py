@@ -3,7 +3,7 @@
 import numpy as np
 
 from epicycle.cli.square_scenes import set_scene, square_scene
-from epicycle.cli.train_squares import _sheet
+from epicycle.cli.train_squares import _sheets
 from epicycle.detectors.training.square_examples import sheet_of
 
 
@@ -16,7 +16,7 @@ def test_a_scene_without_a_whole_opening_teaches_nothing():
     taken = scene.taken()
     assert taken.pixels.shape == (scene.preset.rows_px, scene.preset.cols_px)
     assert (sheet_of(taken.pixels, taken.marks, "it").classes >= 0).sum() == 0
-    assert _sheet(scene.seed).crops.size == 0
+    assert [sheet.crops.size for sheet in _sheets(scene.seed)] == [0, 0]
 
 
 def test_equal_seeds_give_equal_scenes_and_sheets():
@@ -24,6 +24,9 @@ def test_equal_seeds_give_equal_scenes_and_sheets():
     one, other = square_scene(seed), square_scene(seed)
     assert np.array_equal(one.pixels, other.pixels)
     assert one.marks == other.marks
-    first, second = _sheet(seed), _sheet(seed)
-    assert np.array_equal(first.crops, second.crops)
-    assert np.array_equal(first.classes, second.classes)
+    plain, changed = _sheets(seed)
+    for first, second in zip((plain, changed), _sheets(seed), strict=True):
+        assert np.array_equal(first.crops, second.crops)
+        assert np.array_equal(first.classes, second.classes)
+    assert plain.group == changed.group
+    assert plain.crops.shape != changed.crops.shape or not np.array_equal(plain.crops, changed.crops)
