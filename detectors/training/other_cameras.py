@@ -19,8 +19,9 @@ _BINNED_SIGMA = 3.0
 def as_other_cameras(rng: np.random.Generator, pixels: Picture) -> Picture:
     """Change film, sharpness, tone, evenness, brightest level, number of greys and noise of an atlas (rows, cols).
 
-    What is where stays as it is, and so do the darkest and the brightest percent, in the image's own unit, but for
-    noise.
+    What is where stays as it is, and about so do the darkest and the brightest percent, in the image's own unit, where
+    noise is not strong. A tone bent far stands for ice and film that scatter more or less than those simulated do:
+    without an objective aperture they stand little under vacuum.
     """
     low, high = (float(value) for value in np.quantile(pixels[::3, ::3], [0.01, 0.99]))
     height = max(high - low, 1e-6)
@@ -51,7 +52,7 @@ def _mottled(rng: np.random.Generator, pixels: Picture) -> Picture:
 
 
 def _noisy(rng: np.random.Generator, pixels: Picture) -> Picture:
-    """Add the noise of few electrons, or noise that does not ask for the light."""
+    """Add strong noise: that of few electrons, more where more light is, or the same everywhere."""
     noise = np.float32(_between(rng, _STRONG_NOISE)) * rng.standard_normal(pixels.shape, np.float32)
     light = np.sqrt(np.clip(pixels, 0.02, 2.0)) if rng.random() < 0.5 else np.float32(1)
     return np.asarray(pixels + light * noise, np.float32)
