@@ -27,7 +27,10 @@ def fit(
         Path, typer.Option(help="Folder of what was seen so far; a fit that was cut off goes on from it.")
     ] = WORKING_FOLDER,
 ) -> None:
-    """Fit the error models of the pixel-free microscope: look at grids whose truth is known, half a minute for each."""
+    """Fit the error models of the pixel-free microscope: look at grids whose truth is known.
+
+    Half a minute for each with demo-2k, minutes where exposures are long movies.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from ..files import atomic
