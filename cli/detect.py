@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from ..protocols.errors import BadInput
-from .detected import Format, show_holes, show_squares, show_stages, write_own, write_ptolemy
+from .detected import Format, show_holes, show_note, show_squares, show_stages, write_own, write_ptolemy
 from .terminal import errors
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ def holes(
     explain: Explain = False,
     hole_diameter_um: Annotated[float | None, typer.Option(help="Hole diameter in µm, if known.")] = None,
     hole_pitch_um: Annotated[float | None, typer.Option(help="Distance between hole centres in µm, if known.")] = None,
+    vacuum_counts: Annotated[
+        float | None,
+        typer.Option(help="Counts per pixel where nothing is in the beam, if known: tells network-holes thick ice."),
+    ] = None,
 ) -> None:
     """Find the holes of a square or a hole-level view, with their lattice."""
     from ..detectors.output import holes_json
@@ -90,11 +94,14 @@ def holes(
 
     _check_form(form, text_file)
     image = _image(path, section, pixel_size_a)
-    sizes = {"hole_diameter_um": hole_diameter_um, "hole_pitch_um": hole_pitch_um}
-    known = {name: value for name, value in sizes.items() if value is not None}
+    said = {
+        "hole_diameter_um": hole_diameter_um, "hole_pitch_um": hole_pitch_um, "vacuum_counts": vacuum_counts
+    }  # fmt: skip
+    known = {name: value for name, value in said.items() if value is not None}
     found = _found(finder, _options(weights, ptolemy_compatible) | known, image, explain)
     if not isinstance(found, HoleDetections):
         raise BadInput(f"{finder} finds squares, not holes; use it with: epicycle detect squares")
+    show_note(found.note)
     if form is Format.PTOLEMY:
         write_ptolemy(holes_items(found), found.reason, json_file, text_file)
     else:

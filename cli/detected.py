@@ -43,19 +43,28 @@ def show_squares(found: "SquareDetections") -> None:
 
 def show_holes(found: "HoleDetections") -> None:
     """Print the sites as a table, or why there are none."""
-    table = Table("#", "x px", "y px", "radius px", "score", "status")
+    told = any(hole.fit is not None for hole in found.holes)
+    table = Table("#", "x px", "y px", "radius px", "score", *(["fit"] if told else []), "status")
     for number, hole in enumerate(found.holes, start=1):
+        fit = "" if hole.fit is None else f"{hole.fit:.2f}"
         table.add_row(
             str(number),
             f"{hole.col_px:.1f}",
             f"{hole.row_px:.1f}",
             f"{hole.radius_px:.1f}",
             f"{hole.score:.2f}",
+            *([fit] if told else []),
             hole.status.value,
         )
     lattice = found.lattice
     said = "no lattice" if lattice is None else f"{lattice.kind.value} lattice, confidence {lattice.confidence:.2f}"
     _show(table, f"{len(found.holes)} sites, {said}", found.reason, len(found.holes))
+
+
+def show_note(note: str) -> None:
+    """Print what is to be known of how it was found, such as that a network was not there."""
+    if note:
+        errors.print(escape(note), soft_wrap=True, highlight=False)
 
 
 def show_stages(stages: "Sequence[Stage]", finder: str) -> None:

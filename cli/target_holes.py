@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ..detectors.output import HolesOutput, holes_json
+from ..detectors.output import HoleItem, HolesOutput, holes_json
 from ..detectors.records import HoleDetections, Site
 from ..files.images import read_picture
 from ..hardware.records import Image
@@ -115,7 +115,7 @@ def _of_detections(path: Path, pixel_size_a: float | None) -> Holes:
     if size_a is None:
         raise BadInput(f"{path} has no pixel size, so µm are not known; say --pixel-size-a.")
     places = np.array([(hole.x_px, hole.y_px) for hole in body.holes]).reshape(-1, 2)
-    values = np.array([hole.score if hole.status is Site.HOLE else 0.0 for hole in body.holes])
+    values = np.array([_value(hole) for hole in body.holes])
     return Holes(places * size_a / _A_PER_UM, values, y_down=True)
 
 
@@ -131,5 +131,12 @@ def _of_image(path: Path, pixel_size_a: float | None) -> Holes:
         raise BadInput(f"No holes were found in {path}: {found.reason}.")
     body = HolesOutput.model_validate(holes_json(found, str(path)))
     places = np.array([(hole.x_px, hole.y_px) for hole in body.holes])
-    values = np.array([hole.score if hole.status is Site.HOLE else 0.0 for hole in body.holes])
+    values = np.array([_value(hole) for hole in body.holes])
     return Holes(places * size_a / _A_PER_UM, values, y_down=True)
+
+
+def _value(hole: HoleItem) -> float:
+    """Give the chance of being fit to be exposed where it is told, else the score; nothing for what is no hole."""
+    if hole.status is not Site.HOLE:
+        return 0.0
+    return hole.score if hole.fit is None else hole.fit

@@ -65,7 +65,7 @@ def draw_squares(image: Image, found: SquareDetections, path: Path) -> None:
 
 
 def draw_holes(image: Image, found: HoleDetections, path: Path) -> None:
-    """Write a PNG of `image` with the lattice, sites and scores of `found`.
+    """Write a PNG of `image` with the lattice, sites and scores of `found`; chances of being fit where it tells them.
 
     Raises
     ------
@@ -83,9 +83,10 @@ def draw_holes(image: Image, found: HoleDetections, path: Path) -> None:
         if hole.status in _REJECTED:
             axes.plot(*centre, marker="x", color=colour, markersize=9, markeredgewidth=2)
         elif not crowded:
-            _label(axes, hole.row_px, hole.col_px, f"{hole.score:.2f}", colour)
+            _label(axes, hole.row_px, hole.col_px, f"{hole.merit:.2f}", colour)
     used = {hole.status for hole in found.holes}
-    _legend(axes, [HOLE_STYLE[one] for one in Site if one in used])
+    told = any(hole.fit is not None for hole in found.holes)
+    _legend(axes, [HOLE_STYLE[one] for one in Site if one in used], "chance of being fit" if told else "")
     _finish(figure, axes, image, found.pixel_size_a, found.reason, path)
 
 
@@ -142,10 +143,11 @@ def _lattice_lines(axes: Axes, lattice: Lattice, shape: tuple[int, ...]) -> None
             axes.plot([first[1], last[1]], [first[0], last[0]], color="#F0E442", linewidth=0.9, alpha=0.6)
 
 
-def _legend(axes: Axes, styles: Sequence[tuple[str, _Dash, str]]) -> None:
+def _legend(axes: Axes, styles: Sequence[tuple[str, _Dash, str]], numbers: str = "") -> None:
     if styles:
         lines = [Line2D([], [], color=colour, linestyle=style, label=name) for colour, style, name in styles]
-        axes.legend(handles=lines, loc="upper right", fontsize=9, framealpha=0.85)
+        title = f"numbers: {numbers}" if numbers else None
+        axes.legend(handles=lines, loc="upper right", fontsize=9, framealpha=0.85, title=title, title_fontsize=9)
 
 
 def _finish(figure: Figure, axes: Axes, image: Image, pixel_size_a: float | None, reason: str, path: Path) -> None:

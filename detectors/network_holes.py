@@ -22,7 +22,7 @@ from .blank import beside_blank
 from .film import view_of
 from .holes import HoleOptions, LatticeHoles, expected_in
 from .marked_sites import found_in
-from .records import FoundHole, HoleDetections, HoleFinder, Site
+from .records import FIT, FoundHole, HoleDetections, HoleFinder, Site
 from .regions import Mask
 from .stages import stage
 from .working_size import finite
@@ -194,5 +194,5 @@ def scored(
     fit = chances(scorer, crops)
     said = list(holes)
     for n, value in zip(own, fit, strict=True):
-        said[n] = replace(holes[n], features={**holes[n].features, "fit": float(value)})
+        said[n] = replace(holes[n], features={**holes[n].features, FIT: float(value)})
     return said

@@ -1,7 +1,7 @@
 """Detections as JSON for other programs, and the schemas that say what is in it.
 
 Here x is the column and y the row of the stored array, origin at the centre of its first pixel; every pair is [x, y],
-the lattice's steps too. ``reason`` stands there only when the list is empty.
+the lattice's steps too. ``reason`` stands there only when the list is empty, ``fit`` only where a finder tells it.
 """
 
 from collections.abc import Sequence
@@ -67,6 +67,9 @@ class HoleItem(_Part):
     y_px: float = Field(description="Row of the hole's centre.")
     radius_px: float = Field(ge=0, description="Radius, px.")
     score: Score = Field(description="How sure it is that a hole stands there, 0 to 1.")
+    fit: Score | None = Field(
+        None, description="Chance that it is fit to be exposed, 0 to 1; absent where the finder does not tell it."
+    )
     status: Site = Field(
         description="hole: a whole hole; partial: cut by the border, a bar or dirt; covered: dirt or thick ice where a "
         "hole should be; missing: film without a hole."
@@ -116,6 +119,7 @@ def holes_json(found: HoleDetections, image: str) -> dict[str, Any]:
             "y_px": round(hole.row_px, 3),
             "radius_px": round(hole.radius_px, 3),
             "score": round(hole.score, 4),
+            **({} if hole.fit is None else {"fit": round(hole.fit, 4)}),
             "status": hole.status.value,
         }
         for hole in found.holes
@@ -144,7 +148,10 @@ def squares_schema() -> dict[str, Any]:
 
 def holes_schema() -> dict[str, Any]:
     """JSON Schema of what `holes_json` answers; `docs/reference/holes.schema.json` is this."""
-    return _schema(HolesOutput)
+    schema = _schema(HolesOutput)
+    fit = {"type": "number", "minimum": 0, "maximum": 1, "description": HoleItem.model_fields["fit"].description}
+    schema["$defs"]["HoleItem"]["properties"]["fit"] = fit
+    return schema
 
 
 def _pair(row_col: Sequence[float]) -> list[float]:
@@ -153,6 +160,6 @@ def _pair(row_col: Sequence[float]) -> list[float]:
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
-    # An absent reason is left out, never written as null.
+    # What is absent is left out, never written as null.
     schema["properties"]["reason"] = {"type": "string", "description": model.model_fields["reason"].description}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -31,7 +31,8 @@ def squares_items(found: SquareDetections) -> list[dict[str, Any]]:
 def holes_items(found: HoleDetections) -> list[dict[str, Any]]:
     """Give the holes as Ptolemy's `medmag_cli.py` does, in the order of detection.
 
-    Whole and cut holes are given; sites that are covered or missing are not: Ptolemy has no word for them.
+    Whole and cut holes are given; sites that are covered or missing are not: Ptolemy has no word for them. The score
+    is the chance of being fit to be exposed where the finder tells it, as Ptolemy's is meant to be.
     """
     return [_hole(hole, found.lattice) for hole in found.holes if hole.status in _OFFERED]
 
@@ -61,7 +62,7 @@ def _square(square: FoundSquare) -> dict[str, Any]:
 
 def _hole(hole: FoundHole, lattice: Lattice | None) -> dict[str, Any]:
     corners = _box(hole, lattice)
-    return {"vertices": corners.tolist(), "center": _centre(corners), "area": _area(corners), "score": hole.score}
+    return {"vertices": corners.tolist(), "center": _centre(corners), "area": _area(corners), "score": hole.merit}
 
 
 def _box(hole: FoundHole, lattice: Lattice | None) -> Points:

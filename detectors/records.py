@@ -45,6 +45,10 @@ class LatticeKind(StrEnum):
     NONE = "none"
 
 
+FIT = "fit"
+"""Name of the feature that says how likely a hole is fit to be exposed."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundSquare:
     """One opening of the mesh.
@@ -118,6 +122,16 @@ class FoundHole:
     status: Site
     mean: float = 0.0
     features: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def fit(self) -> float | None:
+        """Chance that the hole is fit to be exposed; None where the finder does not tell it."""
+        return self.features.get(FIT)
+
+    @property
+    def merit(self) -> float:
+        """What holes are ranked by: the chance of being fit where it is told, else the score."""
+        return self.score if self.fit is None else self.fit
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def _by_holes(
     with night.journal.read() as db:
         known = remaining.whole_holes(db, square.id)[:, :2]
     choice = night.plan.holes.finder
-    options = {**night_options(night, choice.use, grid), **choice.options()}
+    options = {**night_options(choice.use, grid), **choice.options()}
     found = night.analyst.now(worker.find_holes, choice.use, options, look_at(view), latency_s=GLANCE_S)
     seen = [(h.row_px, h.col_px) for h in found.holes if h.status.value == "hole"]
     preset = night.preset("hole")

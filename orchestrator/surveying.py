@@ -31,6 +31,9 @@ TILE_STEP = 0.85
 GLANCE_S = 0.1
 """How long finding the middle of a square takes, on a virtual clock; about what one core takes."""
 
+_LATTICE_FINDERS = ("lattice-holes", "network-holes")
+"""Built-in finders that are helped by what the cassette says of the film."""
+
 
 def survey_square(night: Night) -> Move:
     """Go to the square, bring it to height, image it, and go again if it is not in the middle."""
@@ -161,7 +164,7 @@ def find_holes(night: Night) -> Move:
     look = replace(look, nominal_counts=_vacuum_counts(night))
 
     def act(_: Mapping[str, Any]) -> HoleDetections:
-        options = {**night_options(night, choice.use, grid), **choice.options()}
+        options = {**night_options(choice.use, grid), **choice.options()}
         return night.analyst.now(worker.find_holes, choice.use, options, look, latency_s=latency_s)
 
     def record(entry: Entry, found: HoleDetections) -> None:
@@ -225,8 +228,8 @@ def _record_holes(
     to_record = compose(invert(frame_of(grid)), look.image_to_stage or UNIT_UM)
     for number, hole in enumerate(found.holes, start=1):
         entry.db.add(_hole_row(night, row, number, hole, look, carry(to_record, hole.row_px, hole.col_px)))
-    text = f"{len(found.holes)} holes on square {row.number}"
-    entry.say("holes_found", text, square_id=row.id, count=len(found.holes))
+    text = f"{len(found.holes)} holes on square {row.number}" + (f" ({found.note})" if found.note else "")
+    entry.say("holes_found", text, square_id=row.id, count=len(found.holes), note=found.note)
 
 
 def _vacuum_counts(night: Night) -> float:
@@ -274,15 +277,16 @@ def _hole_row(
     )
 
 
-def night_options(night: Night, finder: str, grid: models.Grid) -> dict[str, Any]:
-    """Give the built-in finder what the cassette says of the film, hole diameter and pitch, and that it looks once.
+def night_options(finder: str, grid: models.Grid) -> dict[str, Any]:
+    """Give built-in finders what the cassette says of the film, hole diameter and pitch; `lattice-holes` looks once.
 
     What a second look adds lies under ice too thick to be exposed or beside the square aimed at; and holes without a
     lattice can be neither numbered nor grouped.
     """
-    if finder != "lattice-holes":
+    if finder not in _LATTICE_FINDERS:
         return {}
+    options: dict[str, Any] = {"second_look": False} if finder == "lattice-holes" else {}
     film = HOLE_TYPES.get(grid.hole_type)
     if film is None or not film.hole_um or not film.pitch_um:
-        return {"second_look": False}
-    return {"second_look": False, "hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
+        return options
+    return {**options, "hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}

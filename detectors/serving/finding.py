@@ -56,9 +56,9 @@ class Looking:
         assert isinstance(answer, SquareDetections)
         return answer
 
-    def holes(self, pixels: Pixels) -> HoleDetections:
-        """Find holes; raises `TookTooLong`."""
-        answer = self._run(_holes, pixels)
+    def holes(self, pixels: Pixels, vacuum: float | None = None) -> HoleDetections:
+        """Find holes, `vacuum` being the counts per pixel with nothing in the beam; raises `TookTooLong`."""
+        answer = self._run(_holes, pixels, vacuum)
         assert isinstance(answer, HoleDetections)
         return answer
 
@@ -69,12 +69,12 @@ class Looking:
             self._pool.join()
             self._pool = None
 
-    def _run(self, what: Callable[[Pixels], object], pixels: Pixels) -> object:
+    def _run(self, what: Callable[..., object], *asked: object) -> object:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = context.Pool(1, initializer=_begin, initargs=(self._make,))
         try:
-            return self._pool.apply_async(what, (pixels,)).get(self._most_s)
+            return self._pool.apply_async(what, asked).get(self._most_s)
         except multiprocessing.TimeoutError:
             self.close()
             raise TookTooLong(
@@ -96,8 +96,8 @@ def _squares(pixels: Pixels) -> SquareDetections:
     return _FINDERS[0].squares.find(Image(pixels))
 
 
-def _holes(pixels: Pixels) -> HoleDetections:
-    return _FINDERS[0].holes.find(Image(pixels))
+def _holes(pixels: Pixels, vacuum: float | None) -> HoleDetections:
+    return _FINDERS[0].holes.find(Image(pixels, nominal_counts=vacuum))
 
 
 def image_of(nested: object) -> Pixels:
@@ -144,7 +144,7 @@ def hole_rows(found: HoleDetections, ids: tuple[int, int, int], vacuum: float | 
     unit = vacuum or usual or 1.0
     return [
         HoleRow(
-            UNKNOWN, image_id, square_id, grid_id, hole.col_px, hole.row_px, hole.radius_px, hole.score,
+            UNKNOWN, image_id, square_id, grid_id, hole.col_px, hole.row_px, hole.radius_px, hole.merit,
             features=(hole.mean / unit, hole.score, float(hole.status is Site.HOLE)),
         )
         for hole in offered

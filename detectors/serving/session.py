@@ -121,7 +121,8 @@ class Session:
         pixels = image_of(asked.image)
         image_id = UNKNOWN if asked.mm_img_id is None else asked.mm_img_id
         ids = (asked.grid_id, asked.square_id, image_id)
-        self._keep(self.state.with_holes(hole_rows(self.looking.holes(pixels), ids, self.state.vacuum_intensity)))
+        vacuum = self.state.vacuum_intensity
+        self._keep(self.state.with_holes(hole_rows(self.looking.holes(pixels, vacuum), ids, vacuum)))
         return self.rerun_mm_on_active_holes(Nothing())
 
     def push_mm(self, asked: View) -> None:

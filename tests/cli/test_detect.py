@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from epicycle.detectors.contract import holes_picture, mesh_picture
+from epicycle.detectors.output import holes_schema
 from epicycle.files.mrc import write_mrc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,6 +144,43 @@ def test_files_of_other_kinds(tmp_path):
     assert "no number 2" in detect("squares", tmp_path / "stack.tif", "--section", 2, code=2).stderr
 
 
+def fits(image, *more):
+    return {(hole["x_px"], hole["y_px"]): hole["fit"] for hole in told(image, *more) if "fit" in hole}
+
+
+def told(image, *more):
+    file = image.with_suffix(".json")
+    ended = detect("holes", image, "--finder", "network-holes", "--json", file, *more)
+    assert "fit" in ended.stdout
+    answer = json.loads(file.read_text())
+    jsonschema.validate(answer, holes_schema())
+    return answer["holes"]
+
+
+def test_the_chance_of_being_fit_is_told_and_hangs_on_vacuum(holes):
+    pytest.importorskip("torch")
+    plain = fits(holes)
+    sites = {(hole["x_px"], hole["y_px"]): hole["status"] for hole in told(holes)}
+    assert set(plain) == {place for place, status in sites.items() if status in ("hole", "partial")}
+    # Film of 40 counts with holes of 70: beside a vacuum of 100 the ice is thin, beside one of 900 it is far too thick.
+    thin, thick = fits(holes, "--vacuum-counts", 100), fits(holes, "--vacuum-counts", 900)
+    assert thin.keys() == thick.keys() == plain.keys()
+    assert np.mean(list(thick.values())) < 0.05 < np.mean(list(thin.values()))
+    ptolemy = json.loads(detect("holes", holes, "--finder", "network-holes", "--format", "ptolemy").stdout)
+    assert sorted(round(hole["score"], 4) for hole in ptolemy) == sorted(plain.values())
+
+
+def test_where_a_network_cannot_run_it_is_said(holes):
+    without = "import sys; sys.modules['torch'] = None; from epicycle.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", without, "detect", "holes", str(holes), "--finder", "network-holes"],
+        capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False, timeout=55,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "sites, square lattice" in ended.stdout
+    assert "torch" in ended.stderr
+
+
 def test_what_does_not_go_together_is_said(mesh, tmp_path):
     for args, says in [
         (("squares", mesh, "--text", tmp_path / "x"), "--format ptolemy"),
@@ -151,5 +190,7 @@ def test_what_does_not_go_together_is_said(mesh, tmp_path):
         (("holes", mesh, "--finder", "ptolemy-unet"), "'weights': Field required"),
         (("squares", mesh, "--finder", "ptolemy-squares", "--weights", tmp_path), "there are no weights at"),
         (("squares", mesh, "--ptolemy-compatible"), "batch_statistics"),
+        (("holes", mesh, "--vacuum-counts", 90), "lattice-holes: option 'vacuum_counts'"),
+        (("holes", mesh, "--finder", "network-holes", "--vacuum-counts", 0), "greater than 0"),
     ]:
         assert says in detect(*args, code=2).stderr

@@ -155,6 +155,19 @@ def test_a_session_as_leginon_goes_through_it(tmp_path, mesh, view):
 
 
 @pytest.mark.slow
+def test_what_is_known_of_vacuum_changes_what_holes_are_worth(tmp_path, view):
+    pytest.importorskip("torch")
+    sent = {"image": view.tolist(), "grid_id": 31, "tile_id": 501, "square_id": 4, "mm_img_id": 900}
+    worth = []
+    with running(tmp_path / "state", "--holes", "network-holes") as (client, _):
+        for vacuum in (100.0, 900.0):
+            client.done("set_noice_hole_intensity", {"value": vacuum})
+            worth.append(np.mean([hole["prior_score"] for hole in client.table("push_and_evaluate_mm", sent)]))
+    # Beside a vacuum of 900 counts the ice of these holes is far too thick.
+    assert worth[1] < 0.05 < worth[0]
+
+
+@pytest.mark.slow
 def test_what_cannot_be_done_is_a_sentence_and_the_server_stays(tmp_path, mesh):
     with running(tmp_path / "state", "--most-mb", "1") as (client, _):
         cases = [

@@ -109,6 +109,11 @@ def test_detections_as_json(tmp_path: Path) -> None:
     out = json.loads(targets(path, "--json", "--radius", 4.5))
     checked(out, np.array([(2.0 * n, 0.8) for n in range(5)]), 4.5, {0, 2, 4})
     assert [sorted(group["holes"]) for group in out["groups"]] == [[0, 2, 4]]
+    # Where it is told how likely a hole is fit, that is what it counts.
+    unfit = [{**hole, "fit": 0.0} if n == 2 else hole for n, hole in enumerate(holes)]
+    path.write_text(json.dumps({**body, "holes": unfit}))
+    told = json.loads(targets(path, "--json", "--radius", 4.5))
+    checked(told, np.array([(2.0 * n, 0.8) for n in range(5)]), 4.5, {0, 4})
     path.write_text(json.dumps({**body, "pixel_size_a": None}))
     refused(path, says="no pixel size")
     assert json.loads(targets(path, "--json", "--pixel-size-a", 200, "--radius", 4.5)) == out

@@ -11,6 +11,8 @@ from small_night import START, cassette, protocol, run_new, run_on
 from test_commands import rows, tell
 
 from epicycle.db.models import BisGroup, Event, Exposure, Fault, Grid, Hole, ImageRow, Measure, Session, Square, Step
+from epicycle.detectors import network_weights
+from epicycle.orchestrator.surveying import night_options
 from epicycle.protocols.errors import BadInput
 
 ONE = cassette(1)
@@ -25,6 +27,24 @@ def test_squares_taken_in_tiles_are_joined_before_holes_are_sought(tmp_path: Pat
     assert joined.cols_px > 1.5 * joined.rows_px
     assert rows(tmp_path / "n", Hole)
     assert not soundness(tmp_path / "n")["unrecorded_images"]
+
+
+def test_built_in_finders_are_told_of_the_film() -> None:
+    known, unknown = Grid(hole_type="R5/2"), Grid(hole_type="")
+    sizes = {"hole_diameter_um": 5.0, "hole_pitch_um": 7.0}
+    assert night_options("lattice-holes", known) == {"second_look": False, **sizes}
+    assert night_options("network-holes", known) == sizes
+    assert night_options("lattice-holes", unknown) == {"second_look": False}
+    assert night_options("network-holes", unknown) == night_options("somebody-s", known) == {}
+
+
+def test_that_holes_were_found_without_a_network_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_weights, "missing_libraries", lambda: "torch")
+    holes = {"per_square": 2, "policy": {"use": "first-come"}, "finder": {"use": "network-holes"}}
+    run_new(tmp_path / "n", protocol(holes=holes), grids=ONE)
+    (found,) = rows(tmp_path / "n", Event, Event.kind == "holes_found")
+    assert found.body["note"] == "torch is not installed; found without a network"
+    assert found.body["note"] in found.text
 
 
 def test_rolling_defocus_goes_round_from_group_to_group(tmp_path: Path) -> None:
