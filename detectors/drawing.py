@@ -85,7 +85,7 @@ def draw_holes(image: Image, found: HoleDetections, path: Path) -> None:
         elif not crowded:
             _label(axes, hole.row_px, hole.col_px, f"{hole.merit:.2f}", colour)
     used = {hole.status for hole in found.holes}
-    told = any(hole.fit is not None for hole in found.holes)
+    told = not crowded and any(hole.fit is not None for hole in found.holes)
     _legend(axes, [HOLE_STYLE[one] for one in Site if one in used], "chance of being fit" if told else "")
     _finish(figure, axes, image, found.pixel_size_a, found.reason, path)
 

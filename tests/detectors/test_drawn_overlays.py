@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image as Picture
@@ -5,7 +7,7 @@ from PIL import Image as Picture
 from epicycle.detectors.contract import holes_picture, mesh_picture
 from epicycle.detectors.drawing import HOLE_STYLE, SQUARE_STYLE, contrasted, draw_holes, draw_squares
 from epicycle.detectors.holes import lattice_holes
-from epicycle.detectors.records import HoleDetections, Site, SquareClass, SquareDetections
+from epicycle.detectors.records import FIT, HoleDetections, Site, SquareClass, SquareDetections
 from epicycle.detectors.squares import mixture_squares
 from epicycle.hardware.records import Image
 
@@ -34,6 +36,23 @@ def test_holes_and_lattice_are_drawn_in_colour(tmp_path):
     image = Image(holes_picture(np.random.default_rng(2)))
     draw_holes(image, lattice_holes({}).find(image), tmp_path / "holes.png")
     assert len(colours(tmp_path / "holes.png")) > 500
+
+
+def test_chances_of_being_fit_are_drawn_in_place_of_scores_and_said_to_be(tmp_path):
+    image = Image(holes_picture(np.random.default_rng(2)))
+    plain = lattice_holes({}).find(image)
+    told = replace(plain, holes=tuple(replace(hole, features={FIT: 0.25}) for hole in plain.holes))
+    # With scores that are the chances only the legend differs, and what was drawn says so there.
+    same = replace(plain, holes=tuple(replace(hole, score=0.25) for hole in plain.holes))
+    pictures = []
+    for found, name in ((told, "told.png"), (same, "same.png")):
+        draw_holes(image, found, tmp_path / name)
+        with Picture.open(tmp_path / name) as picture:
+            pictures.append(np.asarray(picture.convert("L")).astype(int))
+    rows, cols = np.nonzero(pictures[0] != pictures[1])
+    assert len(rows) > 100
+    assert rows.max() < pictures[0].shape[0] / 4
+    assert cols.min() > pictures[0].shape[1] / 2
 
 
 def test_the_same_picture_is_the_same_file(tmp_path):
