@@ -5,7 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ FINE_CASES, MOST_FINE = 4, 60
 
 KIND = 3
 """Levels from one grid to all of its kind: between are those of its film and of its mesh, which have no cells."""
+
+TRUSTED = "trusted"
+"""Column that says whether an answer is one to act on."""
 
 CERTAIN_CHANGE = 12.0
 """Chi-square of two shares, the best of many cuts, from which they are held to differ: once in a hundred by chance."""
@@ -203,8 +206,9 @@ def _table(name: str, columns: tuple[str, ...], cases: Sequence[Case]) -> Table:
     wanted = (of for of in classes if of not in needless and (of in alone or len(classes[of]) >= _fewest(of)))
     classes = {of: classes[of] for of in wanted}
     sizes = dict.fromkeys(own, (FINE_CASES, MOST_FINE))
-    cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of], *sizes.get(of, ()))]
-    cells += _cells(ANY, first)
+    trusted = columns.index(TRUSTED) if TRUSTED in columns else None
+    cells = [cell for of in sorted(classes) for cell in _cells(of, classes[of], trusted, *sizes.get(of, ()))]
+    cells += _cells(ANY, first, trusted)
     table = Table(about=ABOUT[name], columns=columns, alike=0.0, cells=tuple(cells))
     grouped = [(_group(name, case[0]), case) for case in cases]
     together = together_share(table, grouped)
@@ -247,10 +251,16 @@ def _group(name: str, picture: str) -> str:
     return picture
 
 
-def _cells(of: str, cases: Sequence[Case], least: int = CELL_CASES, most: int = MOST_CELLS) -> list[Cell]:
-    """Cut one class along the covariate: where the share of answers changes, and into equal parts between."""
+def _cells(
+    of: str, cases: Sequence[Case], trusted: int | None, least: int = CELL_CASES, most: int = MOST_CELLS
+) -> list[Cell]:
+    """Cut one class along the covariate: where shares change, and into equal parts between.
+
+    These are the shares of cases with an answer and, where a column says whether answers are ``trusted``, with one
+    that is: answers lose their worth before they cease.
+    """
     found = []
-    for below, mine, stretch in _cut(cases, least, most):
+    for below, mine, stretch in _cut(cases, trusted, least, most):
         share = len(_answers(stretch)) / len(stretch)
         answers = _answers(mine) or _answers(stretch)
         rows = np.array(sorted(answers, key=lambda answer: answer[0]), np.float64)
@@ -269,32 +279,36 @@ Part = tuple["float | None", Sequence[Case], Sequence[Case]]
 """Upper end of a cell, its cases, and those of the stretch of equal share that it belongs to."""
 
 
-def _cut(cases: Sequence[Case], least: int, most: int) -> list[Part]:
+def _cut(cases: Sequence[Case], trusted: int | None, least: int, most: int) -> list[Part]:
     ordered = sorted(cases, key=lambda case: case[2])
-    places = [0, *_turns(ordered), len(ordered)]
+    values = np.array([case[2] for case in ordered])
+    places = [0, *_turns(values, np.array([case[3] is not None for case in ordered])), len(ordered)]
+    if trusted is not None:
+        sure = np.array([case[3] is not None and case[3][trusted] > 0 for case in ordered])
+        inner = ([low + turn for turn in _turns(values[low:high], sure[low:high])] for low, high in pairwise(places))
+        places = sorted({*places, *chain.from_iterable(inner)})
     parts: list[Part] = []
     for first, last in pairwise(places):
         stretch = ordered[first:last]
         count = min(max(len(stretch) // least, 1), math.ceil(most * len(stretch) / len(ordered)))
-        values = [case[2] for case in stretch]
-        edges = sorted({values[len(values) * n // count] for n in range(1, count)} - {values[0]})
-        inner = [0, *(int(np.searchsorted(values, edge, side="left")) for edge in edges), len(stretch)]
+        own = values[first:last].tolist()
+        edges = sorted({own[len(own) * n // count] for n in range(1, count)} - {own[0]})
+        within = [0, *(int(np.searchsorted(own, edge, side="left")) for edge in edges), len(stretch)]
         below = [*edges, None if last == len(ordered) else ordered[last][2]]
-        parts += [(edge, stretch[low:high], stretch) for edge, (low, high) in zip(below, pairwise(inner), strict=True)]
+        parts += [(edge, stretch[low:high], stretch) for edge, (low, high) in zip(below, pairwise(within), strict=True)]
     return parts
 
 
-def _turns(ordered: Sequence[Case]) -> list[int]:
-    """Give the places, in order of the covariate, at which the share of answers changes for certain.
+def _turns(values: Floats, said: NDArray[np.bool_]) -> list[int]:
+    """Give the places, in order of the covariate ``values``, at which the share of ``said`` changes for certain.
 
     The best of all cuts into two, then those of both parts, as a regression tree is grown (Breiman et al. 1984,
     section 8.4): what works up to some thickness and not beyond it would be smeared by cells of equal numbers.
     """
-    count = len(ordered)
+    count = len(values)
     if count < 2 * CELL_CASES:
         return []
-    values = np.array([case[2] for case in ordered])
-    answered = np.cumsum([case[3] is not None for case in ordered], dtype=np.float64)
+    answered = np.cumsum(said, dtype=np.float64)
     share = answered[-1] / count
     if share in (0.0, 1.0):
         return []
@@ -305,7 +319,8 @@ def _turns(ordered: Sequence[Case]) -> list[int]:
     if gain.max() < CERTAIN_CHANGE:
         return []
     place = int(before[gain.argmax()])
-    return [*_turns(ordered[:place]), place, *(place + more for more in _turns(ordered[place:]))]
+    after = (place + more for more in _turns(values[place:], said[place:]))
+    return [*_turns(values[:place], said[:place]), place, *after]
 
 
 def _alike(table: Table, grouped: Sequence[tuple[str, Case]]) -> float:

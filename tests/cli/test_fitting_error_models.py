@@ -97,6 +97,19 @@ def test_a_share_that_does_not_change_is_one_share() -> None:
     assert changed <= 5
 
 
+def test_answers_lose_their_worth_where_they_were_seen_to() -> None:
+    """Focusing answers up to 600 nm, but can be trusted to 137 only: no cell reaches far over that."""
+    ice = np.sort(np.random.default_rng(6).uniform(0.0, 600.0, 400))
+    seen: list[list[Any]] = [
+        ["a-s0-1", "film > R2/1", float(at), [float(n % 7), 0.0, float(at < 137)]] for n, at in enumerate(ice)
+    ]
+    part = {"seed": 1, "pictures": {"atlas": 1}, "rows": {**a_row_each(), "autofocus": seen}}
+    table = fitting.fitted([part], "epicycle simulate fit", "demo-2k").tables["autofocus"]
+    for at, trusted in ((100.0, 1.0), (134.0, 1.0), (140.0, 0.0), (180.0, 0.0)):
+        drawn = table.draw(["film > R2/1"] * 200, np.full(200, at), np.full(200, 0.5), np.arange(200) / 200)
+        assert (drawn[:, 2] == trusted).all(), at
+
+
 def test_openings_are_answered_as_those_of_one_grid_were() -> None:
     """Two grids of a kind: on one all openings score high, on the other all low; a third kind has its own scores."""
     rng = np.random.default_rng(3)
