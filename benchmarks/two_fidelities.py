@@ -126,8 +126,11 @@ def compare_folds(folder: Path, folds: int) -> dict[str, dict[str, Any]]:
     )
     grids = {grid.seed: grid for grid in wanted}
     seen: dict[str, dict[str, list[Row]]] = {fidelity: {} for fidelity in FIDELITIES}
+    # Kinds come in turn: dealt one by one, a fold would hold all grids of its kinds, and the others none to learn from.
+    dealt = [number // len(kinds) % folds for number in range(len(parts))]
     for fold in range(folds):
-        mine, others = parts[fold::folds], [part for n, part in enumerate(parts) if n % folds != fold]
+        mine = [part for part, own in zip(parts, dealt, strict=True) if own == fold]
+        others = [part for part, own in zip(parts, dealt, strict=True) if own != fold]
         with tempfile.TemporaryDirectory() as kept:
             models = Path(kept) / "models.json"
             models.write_text(fitted(others, "epicycle simulate fit", PROFILE).model_dump_json())

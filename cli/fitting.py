@@ -42,7 +42,7 @@ CELL_CASES, MOST_CELLS = 12, 10
 """Fewest cases of a cell, and about the most cells of a class."""
 
 FINE_CASES, MOST_FINE = 4, 60
-"""The same for the openings of one grid: which of them a finder likes best hangs on their light more than on chance."""
+"""The same for the openings of one grid: which a finder likes best hangs on how they stand more than on chance."""
 
 KIND = 3
 """Levels from one grid to all of its kind: between are those of its film and of its mesh, which have no cells."""
@@ -71,7 +71,7 @@ SURE_SHARE, MOST_TOGETHER, NODES = 0.005, 0.95, 40
 DIGITS = 5
 
 ABOUT: Mapping[str, str] = {
-    "opening": "Squares found on an atlas, by class, evenness, kind of grid, mesh and film; covariate: light/median.",
+    "opening": "Squares found on an atlas, by class, evenness, kind of grid, mesh, film; covariate: standing, 0 to 2.",
     "cut opening": "Squares that the atlas's border cuts, by class; covariate: share of the square in the picture.",
     "centre": "Middle of the opening in a view of a square, by its film; covariate: µm from the view's middle.",
     "square lattice": "Hole lattice on a view of a square, by film, square, what holes hold; covariate: its ice in nm.",

@@ -102,7 +102,7 @@ def _openings(
             if match is not None:
                 answer = _whole(found[match], bench, n, view, offset, side, unit)
             like = path_of(of, grid_class(bench.world))
-            seen.add("opening", bench.grid.name, like, float(bench.openings.relative_light[n]), answer)
+            seen.add("opening", bench.grid.name, like, float(bench.openings.standing[n]), answer)
         else:
             short = None if match is None else [found[match].score, _category(found[match])]
             seen.add("cut opening", bench.grid.name, of.partition(PARTICULAR)[0], share, short)

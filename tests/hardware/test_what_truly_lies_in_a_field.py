@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from epicycle.hardware.records import StagePosition
@@ -48,6 +49,39 @@ def test_openings_are_uneven_where_their_ice_is_on_a_grid_of_a_kind_mesh_and_fil
         assert conditions.grid_class(instrument.world).split(PARTICULAR) == [kind, "mesh 300", "R1.2/1.3"]
         rough[kind] = sum(name[1] == "uneven" for name in of) / len(of)
     assert rough["good"] < 0.1 < 0.4 < rough["aldolase"]
+
+
+def test_openings_stand_by_their_light_from_thick_ice_to_vacuum(
+    bench: Callable[..., Any], behind: Behind, on_square: OnSquare
+) -> None:
+    instrument = _of_kind(bench, behind, on_square, "good")
+    assert instrument.world is not None
+    openings = conditions.openings_of(instrument, instrument.world)
+    kind = np.array([name.split(PARTICULAR)[0] for name in openings.of])
+    intact = np.abs(openings.standing[kind == "intact"] - 1)
+    assert np.median(intact) < 0.15
+    assert (openings.standing[kind == "empty"] > 1.9).all()
+    assert np.median(openings.standing[kind == "thick"]) < 0.5
+    assert np.median(openings.standing[kind == "dry"]) > 1.1
+
+
+def test_a_small_opening_stands_below_a_large_one_and_a_dark_place_takes_from_it() -> None:
+    clean = np.full((5, 36), 0.6)
+    dirty, dim, gone = clean.copy(), clean.copy(), clean.copy()
+    dirty[0, :9] = 0.1
+    dim[0] *= 0.75
+    gone[0] = 1.0
+    whole, side = np.ones(5, np.bool_), np.full(5, 60.0)
+    of = {
+        name: conditions.standing_of(middles, side, whole)[0]
+        for name, middles in (("clean", clean), ("dirty", dirty), ("dim", dim), ("gone", gone))
+    }
+    small = conditions.standing_of(clean, np.array([40.0, 60, 60, 60, 60]), whole)[0]
+    assert of["clean"] == pytest.approx(1.0)
+    assert of["gone"] == pytest.approx(2.0)
+    assert abs(1 - of["dirty"]) > 0.5
+    assert 0.5 < of["dim"] < 0.9
+    assert abs(1 - small) > 0.4
 
 
 def test_a_lattice_of_filled_holes_is_found_less_often() -> None:

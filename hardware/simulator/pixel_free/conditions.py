@@ -29,14 +29,23 @@ from .error_models import PARTICULAR
 THUMBNAIL_PX = 16
 """Shorter side of the small picture that is still rendered."""
 
-SAMPLES = 5
-"""An opening's brightness is taken at so many places along each side."""
+SAMPLES, MIDDLE = 8, slice(1, -1)
+"""An opening's brightness is taken at so many places along each side; its film is looked at clear of the bars."""
 
 THIN_FILM_NM = 3.0
 """More support film than this counts as film."""
 
-UNEVEN = 0.3
-"""Relative spread of the light over the middle of an opening from which it counts as uneven."""
+UNEVEN, HEART = 0.3, slice(2, -2)
+"""Relative spread of the light over the heart of an opening from which it counts as uneven."""
+
+SEEN_SHARE = 0.4
+"""Openings with less than this share of the light of a bright one say nothing of what is usual: few are found."""
+
+DARK_SHARE, DARK_SCALE = 0.62, 0.25
+"""Light against the film's from which a place is dark, and the share of dark places that takes an e-th."""
+
+FAINT, FULL, WHOLE_SHARE = 0.2, 0.9, 0.95
+"""Light against the usual from which an opening is worth something and from which all; and the same of its area."""
 
 FILLED_SHARE = 0.5
 """A hole counts as filled when its ice leaves it less than this share of the contrast of an empty one."""
@@ -75,8 +84,8 @@ class Openings:
         Side of the opening.
     light
         Fraction of the beam that its film with ice lets through, averaged over it.
-    relative_light
-        The same against the grid's median.
+    standing
+        How it stands among those of the grid: 1 is usual, clean and whole, 0 dark, dirty or small, 2 bright as nothing.
     of
         Class: what became of it, or ``rim`` where the grid's rim cuts it; and whether its light is even.
     """
@@ -87,14 +96,14 @@ class Openings:
     y_um: Floats
     side_um: Floats
     light: Floats
-    relative_light: Floats
+    standing: Floats
     of: tuple[str, ...]
 
     def at(self, which: Ints) -> "Openings":
         """Give some of them."""
         return Openings(
             self.i[which], self.j[which], self.x_um[which], self.y_um[which], self.side_um[which],
-            self.light[which], self.relative_light[which], tuple(self.of[n] for n in which),
+            self.light[which], self.standing[which], tuple(self.of[n] for n in which),
         )  # fmt: skip
 
 
@@ -156,18 +165,43 @@ def openings_of(instrument: Instrument, world: GridWorld) -> Openings:
     py = y[near, None] + side[:, None] * np.tile(reach, SAMPLES)
     through = _through(instrument, world, px, py)
     light = through.mean(axis=1)
-    inner = through.reshape(-1, SAMPLES, SAMPLES)[:, 1:-1, 1:-1].reshape(len(near), -1)
-    uneven = inner.std(axis=1) > UNEVEN * inner.mean(axis=1)
+    square = through.reshape(-1, SAMPLES, SAMPLES)
+    heart = square[:, HEART, HEART].reshape(len(near), -1)
+    uneven = heart.std(axis=1) > UNEVEN * heart.mean(axis=1)
     names = [SquareKind(int(kind)).name.lower() for kind in squares.kind.ravel()[near]]
     cut = np.asarray((np.hypot(px, py) > RIM_UM).any(axis=1))
     of = tuple(
         path_of("rim" if beyond else name, "uneven" if rough else "even")
         for name, beyond, rough in zip(names, cut, uneven, strict=True)
     )
-    usual = float(np.median(light[~cut])) if (~cut).any() else 1.0
-    return Openings(
-        squares.i.ravel()[near], squares.j.ravel()[near], x[near], y[near], side, light, light / usual, of
-    )  # fmt: skip
+    standing = standing_of(square[:, MIDDLE, MIDDLE].reshape(len(near), -1), side, ~cut)
+    return Openings(squares.i.ravel()[near], squares.j.ravel()[near], x[near], y[near], side, light, standing, of)
+
+
+def standing_of(middles: Floats, side_um: Floats, whole: NDArray[np.bool_]) -> Floats:
+    """Say how each opening stands among those of its grid: 1 is usual, 0 dark or small, 2 as bright as vacuum.
+
+    Finders like an opening less the dimmer it is than is usual or the nearer to vacuum, the more of it is dark, the
+    less of it there is; with all of these goes the ice. One number of them, and of the side of the usual on which the
+    light lies, tells a good square's score far better than its light alone.
+
+    Parameters
+    ----------
+    middles
+        Fraction of the beam that gets through at places clear of the bars, shape (n, places).
+    side_um, whole
+        Side of each, and whether it is one of those that say what is usual: no rim cuts it; shape (n,).
+    """
+    film = np.median(middles, axis=1)
+    among = whole if whole.any() else np.ones(len(film), np.bool_)
+    bright = film[among] > SEEN_SHARE * np.quantile(film[among], 0.75)
+    usual = float(np.median(film[among][bright]))
+    against = film / usual
+    worth = np.clip((against - FAINT) / (FULL - FAINT), 0.0, 1.0)
+    worth *= np.clip((1.0 - film) / max(1.0 - usual, 1e-3), 0.0, 1.0)
+    worth *= np.minimum((side_um / np.median(side_um[among])) ** 2 / WHOLE_SHARE, 1.0)
+    worth *= np.exp(-(middles < DARK_SHARE * film[:, None]).mean(axis=1) / DARK_SCALE)
+    return np.where(against < 1.0, worth, 2.0 - worth)
 
 
 def _through(instrument: Instrument, world: GridWorld, x: Floats, y: Floats) -> Floats:

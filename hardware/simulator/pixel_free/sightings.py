@@ -211,7 +211,7 @@ class PixelFree:
         quantile = _mixed(table.alike, float(normal(again, "picture", 0)), normal(again, "quantile", *place))
         chance = _mixed(table.together, float(normal(again, "picture", 1)), normal(again, "chance", *place))
         of = [conditions.path_of(name, like) for name in openings.of]
-        answers = table.draw(of, openings.relative_light, chance, quantile)
+        answers = table.draw(of, openings.standing, chance, quantile)
         answers[:, table.column("mean_ratio")] *= openings.light * look.unit
         answers[:, table.column("area_ratio")] *= (openings.side_um / look.view.pixel_um) ** 2
         return answers
