@@ -128,7 +128,9 @@ def compare_folds(folder: Path, folds: int) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, list[Row]]] = {fidelity: {} for fidelity in FIDELITIES}
     # Kinds come in turn: dealt one by one, a fold would hold all grids of its kinds, and the others none to learn from.
     dealt = [number // len(kinds) % folds for number in range(len(parts))]
-    for fold in range(folds):
+    if len(set(dealt)) < 2:
+        raise SystemExit(f"{len(parts)} grids in {folder} do not fill two folds with one of each of {len(kinds)} kinds")
+    for fold in sorted(set(dealt)):
         mine = [part for part, own in zip(parts, dealt, strict=True) if own == fold]
         others = [part for part, own in zip(parts, dealt, strict=True) if own != fold]
         with tempfile.TemporaryDirectory() as kept:

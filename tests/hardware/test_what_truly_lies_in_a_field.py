@@ -65,7 +65,7 @@ def test_openings_stand_by_their_light_from_thick_ice_to_vacuum(
     assert np.median(openings.standing[kind == "dry"]) > 1.1
 
 
-def test_a_small_opening_stands_below_a_large_one_and_a_dark_place_takes_from_it() -> None:
+def test_small_and_dirty_openings_stand_off_and_the_side_is_that_of_the_light() -> None:
     clean = np.full((5, 36), 0.6)
     dirty, dim, gone = clean.copy(), clean.copy(), clean.copy()
     dirty[0, :9] = 0.1
@@ -79,9 +79,12 @@ def test_a_small_opening_stands_below_a_large_one_and_a_dark_place_takes_from_it
     small = conditions.standing_of(clean, np.array([40.0, 60, 60, 60, 60]), whole)[0]
     assert of["clean"] == pytest.approx(1.0)
     assert of["gone"] == pytest.approx(2.0)
-    assert abs(1 - of["dirty"]) > 0.5
+    # A quarter is dark: exp(-1) is left of one that is else as bright as is usual; of the small one 4/9 of the area.
+    assert of["dirty"] == pytest.approx(2 - np.exp(-1))
+    assert small == pytest.approx(2 - (40 / 60) ** 2 / 0.95)
     assert 0.5 < of["dim"] < 0.9
-    assert abs(1 - small) > 0.4
+    clean[0] *= 0.99
+    assert conditions.standing_of(clean, np.array([40.0, 60, 60, 60, 60]), whole)[0] == pytest.approx(2 - small)
 
 
 def test_a_lattice_of_filled_holes_is_found_less_often() -> None:

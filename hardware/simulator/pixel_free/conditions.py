@@ -85,7 +85,7 @@ class Openings:
     light
         Fraction of the beam that its film with ice lets through, averaged over it.
     standing
-        How it stands among those of the grid: 1 is usual, clean and whole, 0 dark, dirty or small, 2 bright as nothing.
+        How it stands among those of the grid; see `standing_of`.
     of
         Class: what became of it, or ``rim`` where the grid's rim cuts it; and whether its light is even.
     """
@@ -179,11 +179,11 @@ def openings_of(instrument: Instrument, world: GridWorld) -> Openings:
 
 
 def standing_of(middles: Floats, side_um: Floats, whole: NDArray[np.bool_]) -> Floats:
-    """Say how each opening stands among those of its grid: 1 is usual, 0 dark or small, 2 as bright as vacuum.
+    """Say how each opening stands among those of its grid, 0 to 2: at 1 it is usual, clean and whole.
 
     Finders like an opening less the dimmer it is than is usual or the nearer to vacuum, the more of it is dark, the
-    less of it there is; with all of these goes the ice. One number of them, and of the side of the usual on which the
-    light lies, tells a good square's score far better than its light alone.
+    less of it there is; with all of these goes the ice. What speaks against it takes it away from 1: towards 0 if its
+    film is darker than usual, else towards 2. That tells a good square's score far better than its light alone.
 
     Parameters
     ----------
