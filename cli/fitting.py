@@ -17,10 +17,12 @@ from scipy.stats import rankdata
 
 from .. import __version__
 from ..files import atomic
+from ..hardware.simulator.grid.cassette_world import FREQUENCY
 from ..hardware.simulator.pixel_free.conditions import path_of
 from ..hardware.simulator.pixel_free.error_models import (
     ANY,
     GROUPS,
+    MEANING,
     PARTICULAR,
     TABLES,
     Cell,
@@ -76,8 +78,8 @@ ABOUT: Mapping[str, str] = {
     "centre": "Middle of the opening in a view of a square, by its film; covariate: µm from the view's middle.",
     "square lattice": "Hole lattice on a view of a square, by film, square, what holes hold; covariate: its ice in nm.",
     "hole lattice": "Hole lattice on a view of holes, by film, middle site, what holes hold; covariate: square's ice.",
-    "square site": "What is said of a site on a view of a square, by class, what it holds, lattice; covariate: ice.",
-    "hole site": "What is said of a site on a view of holes, by class, what it holds, lattice; covariate: ice.",
+    "square site": "What is said of a site in a square's view: class, what it holds, beside others, lattice; by ice.",
+    "hole site": "What is said of a site in a view of holes: class, what it holds, beside others, lattice; by ice.",
     "picture offset": "View of holes found in the picture of its square, by film and middle site; covariate as there.",
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
     "height": "Eucentric height by tilting, by what lies there; covariate: ice there in nm.",
@@ -107,14 +109,29 @@ def grids_to_see(seed: int, count: int, kinds: Sequence[str]) -> list[GridToSee]
     """Name grids of every kind on every film in turn, then some besides; each has its own seed.
 
     Besides are films without a lattice, and kinds on a material on which their turn has not brought them: how openings
-    look beside each other hangs on both.
+    look beside each other hangs on both. The last half as many are of kinds as often as cassettes hold them, and
+    exposed only: one fit in many is far better than the rest, and what nights count hangs on how often.
     """
     films = [FILMS[(n + n // len(FILMS)) % len(FILMS)] for n in range(count)]
     plan = [(kinds[n % len(kinds)], *film) for n, film in enumerate(films)]
     others = count // EACH_SO_MANY
     plan += [(kinds[n % len(kinds)], *WITHOUT_LATTICE[n % len(WITHOUT_LATTICE)]) for n in range(others)]
     plan += _seldom(plan[:count], count // AGAIN_EACH, kinds)
-    return [GridToSee(seed + n, *what) for n, what in enumerate(plan)]
+    whole = [GridToSee(seed + n, *what) for n, what in enumerate(plan)]
+    after = seed + len(whole)
+    exposed = (
+        GridToSee(after + n, kind, *FILMS[n % len(FILMS)], "exposures") for n, kind in enumerate(_met(count // 2))
+    )
+    return [*whole, *exposed]
+
+
+def _met(count: int) -> list[str]:
+    """Name so many kinds in turn, each as often as a cassette holds it."""
+    found: list[str] = []
+    for n in range(1, count + 1):
+        owed = {kind: share * n - found.count(kind) for kind, share in FREQUENCY.items()}
+        found.append(max(owed, key=owed.__getitem__))
+    return found
 
 
 def _seldom(
@@ -135,7 +152,7 @@ def keep(folder: Path, grid: GridToSee, seen: Observations, profile: str) -> Non
     """Keep the observations of one grid, so that a fit that was cut off goes on where it was."""
     folder.mkdir(parents=True, exist_ok=True)
     body = {
-        "profile": profile, "version": __version__, "seed": grid.seed,
+        "profile": profile, "version": __version__, "meaning": MEANING, "seed": grid.seed,
         "pictures": seen.pictures, "false": seen.false, "rows": seen.rows,
     }  # fmt: skip
     atomic.write_bytes(folder / f"{grid.name}.json", json.dumps(body).encode())
@@ -157,6 +174,8 @@ def kept(folder: Path, grid: GridToSee, profile: str) -> dict[str, Any] | None:
         raise BadInput(
             f"{path} is of profile {body['profile']} and version {body['version']}; give another folder with --work"
         )
+    if body.get("meaning") != MEANING:
+        raise BadInput(f"{path} holds what is no longer asked of pictures; give another folder with --work")
     return body
 
 
@@ -185,7 +204,9 @@ def fitted(parts: Iterable[Mapping[str, Any]], command: str, profile: str) -> Er
         if not any(case[3] is not None for case in cases.get(name, [])):
             raise BadInput(f"nothing was seen from which the table {name!r} could be fitted; look at more grids")
         tables[name] = _table(name, columns, cases[name])
-    made = Provenance(command=command, seeds=tuple(seeds), version=__version__, profile=profile, pictures=pictures)
+    made = Provenance(
+        meaning=MEANING, command=command, seeds=tuple(seeds), version=__version__, profile=profile, pictures=pictures
+    )
     return ErrorModels(fitted=made, tables=tables)
 
 

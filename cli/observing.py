@@ -11,7 +11,7 @@ from typing import Any
 
 from .seeing import Bench, GridToSee, Observations
 from .seeing_atlas import see_atlas, see_reload
-from .seeing_squares import see_square, some_squares
+from .seeing_squares import see_exposure, see_square, some_squares, squares_to_expose
 
 
 def observe(grid: GridToSee, profile: str, options: Mapping[str, Any] | None = None) -> Iterator[Observations]:
@@ -27,6 +27,9 @@ def observe(grid: GridToSee, profile: str, options: Mapping[str, Any] | None = N
     seen = Observations()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), grid, profile, options or {})
+        if grid.part == "exposures":
+            yield from _exposures(bench, seen)
+            return
         first = see_atlas(bench, seen, "atlas")
         yield seen
         for number, (i, j) in enumerate(some_squares(bench, grid.seed)):
@@ -36,3 +39,10 @@ def observe(grid: GridToSee, profile: str, options: Mapping[str, Any] | None = N
         bench.ready()
         see_reload(seen, grid, first, see_atlas(bench, seen, "again"))
         yield seen
+
+
+def _exposures(bench: Bench, seen: Observations) -> Iterator[Observations]:
+    for number, (i, j) in enumerate(squares_to_expose(bench)):
+        see_exposure(bench, seen, f"{bench.grid.name}-s{number}", i, j)
+        yield seen
+    yield seen

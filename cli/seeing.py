@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,13 +44,14 @@ PICTURED, SIGHTED = Eyes("mixture-squares", "lattice-holes"), Eyes("sighted-squa
 
 @dataclass(frozen=True, slots=True)
 class GridToSee:
-    """One grid to be looked at."""
+    """One grid to be looked at: all that a night takes of it, or exposures alone."""
 
     seed: int
     kind: str
     hole_type: str
     mesh: str
     material: str
+    part: Literal["whole", "exposures"] = "whole"
 
     @property
     def name(self) -> str:

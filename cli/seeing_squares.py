@@ -1,5 +1,6 @@
 """Squares, holes and exposures whose truth is known: what finders, focusing and the verdict answer."""
 
+import cmath
 import math
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from ..hardware.simulator.pictures.illuminated import matter_of
 from ..hardware.simulator.pictures.view import View
 from ..hardware.simulator.pixel_free import conditions
 from ..hardware.simulator.pixel_free.error_models import PARTICULAR, STATUSES
+from ..imaging.records import CtfFit
 from ..orchestrator import worker
 from ..orchestrator.shooting import look_at
 from ..orchestrator.worker import Look
@@ -22,6 +24,12 @@ from .seeing import MEAN_FREE_PATH_NM, PICTURED, Bench, Floats, Observations, mi
 
 SQUARES, VIEWS = 5, 2
 """Squares of a grid, and views of holes on each."""
+
+NEAR_MIDDLE_UM = 550.0
+"""Squares farther from the middle of a grid are left alone."""
+
+EXPOSED, LIKED, AIM_UM = 8, 0.5, 0.12
+"""Holes exposed where only exposures are looked at, each in a square whose standing is so near to 1; scatter of aim."""
 
 PATTERN = "regular-pattern"
 """Finder of targets where there is no lattice."""
@@ -53,7 +61,7 @@ class _Square:
 def some_squares(bench: Bench, seed: int) -> list[tuple[int, int]]:
     """Choose squares near the middle, of as many classes as there are."""
     openings, rng = bench.openings, np.random.default_rng([seed, 3])
-    near = np.flatnonzero(np.hypot(openings.x_um, openings.y_um) < 550)
+    near = np.flatnonzero(np.hypot(openings.x_um, openings.y_um) < NEAR_MIDDLE_UM)
     rng.shuffle(near)
     classes: dict[str, list[int]] = {}
     for n in near.tolist():
@@ -237,7 +245,14 @@ def _sites(
             hole = found.holes[match]
             gap = view.to_grid[:, :2] @ (np.array(places[match]) - moved[n])
             expected = unit * math.exp(-float(true.ice_nm[n]) / ice_path)
-            answer = [hole.score, _status(hole), hole.mean / expected, float(gap[0]), float(gap[1])]
+            # A finder's score counts how sure it is of the lattice; what it says of the site is the rest.
+            answer = [
+                hole.score / found.lattice.confidence,
+                _status(hole),
+                hole.mean / expected,
+                float(gap[0]),
+                float(gap[1]),
+            ]
         seen.add(f"{level} site", name, what, float(true.ice_nm[n]), answer)
     seen.false[f"{level} site"] = seen.false.get(f"{level} site", 0) + len(places) - len(taken)
     return found
@@ -289,7 +304,7 @@ def _shots(bench: Bench, sites: conditions.SitesInView, view: View, both: bool) 
     places = []
     for n in [*whole[:1], *others]:
         place = view.places_of(sites.places_px[n])
-        off = bench.rng.normal(0, 0.12, 2) + bench.rng.uniform(-0.3, 0.3, 2) * sites.radius_um[n]
+        off = bench.rng.normal(0, AIM_UM, 2) + bench.rng.uniform(-0.3, 0.3, 2) * sites.radius_um[n]
         places.append((float(place[0] + off[0]), float(place[1] + off[1])))
     return places
 
@@ -311,6 +326,33 @@ def _offset(
     linear = np.array(look.image_to_stage)[:, :2]
     off = view.to_grid[:, :2] @ np.linalg.solve(linear, gap)
     seen.add("picture offset", name, of, ice_nm, [found.confidence, float(off[0]), float(off[1])])
+
+
+def see_exposure(bench: Bench, seen: Observations, name: str, i: int, j: int) -> None:
+    """Go to a hole with ice in it, focus beside it, wait for rest, and expose it; nothing else is looked at."""
+    sites = conditions.sites_of(bench.instrument, bench.world, i, j)
+    iced = [n for n, of in enumerate(sites.of) if of.startswith(conditions.ICE)]
+    if not iced:
+        return
+    n = int(bench.rng.choice(iced))
+    scope, at_um = bench.scope, np.array([sites.x_um[n], sites.y_um[n]])
+    x, y = bench.stage_of(float(at_um[0]), float(at_um[1]))
+    scope.use(bench.presets["square"])
+    scope.go_to(StagePosition(x, y, scope.position().z_um))
+    if not _height(bench, seen, name) or not _autofocus(bench, seen, name, again=False):
+        return
+    scope.settle(DRIFT_A_PER_S, SETTLE_S)
+    off = bench.rng.normal(0, AIM_UM, 2)
+    _exposure(bench, seen, name, (float(at_um[0] + off[0]), float(at_um[1] + off[1])))
+
+
+def squares_to_expose(bench: Bench) -> list[tuple[int, int]]:
+    """Choose squares near the middle, of those that look fit; by lot."""
+    openings = bench.openings
+    near = np.flatnonzero((np.hypot(openings.x_um, openings.y_um) < NEAR_MIDDLE_UM) & (openings.standing > 0))
+    fit = near[np.abs(openings.standing[near] - 1.0) < LIKED]
+    bench.rng.shuffle(fit)
+    return [(int(openings.i[n]), int(openings.j[n])) for n in fit[:EXPOSED]]
 
 
 def _exposure(bench: Bench, seen: Observations, name: str, at_um: tuple[float, float]) -> None:
@@ -339,8 +381,15 @@ def _exposure(bench: Bench, seen: Observations, name: str, at_um: tuple[float, f
             verdict.ctf.fit_resolution_a / spot.expected_a,
             verdict.ctf.confidence,
             -verdict.ctf.defocus_um - spot.defocus_um,
-            verdict.ctf.astigmatism_a / spot.astigmatism_a,
+            *_astigmatism_error(verdict.ctf, spot),
             counts / float(np.median(spot.thumbnail)),
             path / spot.path_a,
         ]
     seen.add("verdict", name, spot.of, spot.covariate, answer)
+
+
+def _astigmatism_error(fit: CtfFit, spot: conditions.Spot) -> tuple[float, float]:
+    """Give what a fit's astigmatism is off by, Å: along the true one and across it, angles taken twice."""
+    turn = 2 * (math.radians(fit.angle_deg) - spot.astigmatism_rad)
+    error = cmath.rect(fit.astigmatism_a, turn) - spot.astigmatism_a
+    return error.real, error.imag

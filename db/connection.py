@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import NullPool, QueuePool
@@ -149,6 +150,7 @@ def _sqlite_engine(path: Path, mode: str, *, begin: str = "BEGIN", foreign_keys:
         URL.create("sqlite", database=str(path)),
         creator=lambda: _open_sqlite(path, mode, foreign_keys=foreign_keys),
         json_serializer=as_json,
+        json_deserializer=from_json,
         **pool,
     )
 

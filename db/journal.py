@@ -74,6 +74,7 @@ class Journal:
         point: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._engine = engine
+        self._reader = reading(engine)
         self._session_id = session_id
         self._now = now
         self._point = point
@@ -81,7 +82,7 @@ class Journal:
     @contextmanager
     def read(self) -> Iterator[OrmSession]:
         """Open a session for queries; nothing is written."""
-        with OrmSession(reading(self._engine), expire_on_commit=False) as db:
+        with OrmSession(self._reader, expire_on_commit=False) as db:
             yield db
 
     @contextmanager
@@ -93,12 +94,11 @@ class Journal:
         AssertionError
             A state row changed and no event was said.
         """
-        with OrmSession(self._engine, expire_on_commit=False) as db:
-            touched = _remember_changes(db)
+        with _Writing(self._engine, expire_on_commit=False) as db:
             entry = Entry(db, self._session_id, self._now(), step_key, grid_id)
             yield entry
             db.flush()
-            changes = _as_changes(touched)
+            changes = _as_changes(db.touched)
             if changes and not entry.events:
                 raise AssertionError(f"state changed without an event: {changes[0]}")
             if changes:
@@ -220,23 +220,25 @@ class Journal:
             return db.scalar(select(Event.id).order_by(Event.id.desc()).limit(1)) or 0
 
 
-def _remember_changes(db: OrmSession) -> dict[Base, set[str]]:
-    """Collect which columns of which state rows the session changes, over all its flushes."""
-    touched: dict[Base, set[str]] = {}
+class _Writing(OrmSession):
+    """A session that knows which columns of which state rows it has changed, over all its flushes."""
 
-    def remember(session: OrmSession, *_: object) -> None:
-        for row in session.new:
-            if row.__tablename__ in STATE_TABLES:
-                touched[row] = {column.key for column in inspect(row).mapper.column_attrs}
-        # In an order of its own: that of the session's set is another in every process.
-        for row in sorted(session.dirty, key=lambda row: (row.__tablename__, str(inspect(row).identity))):
-            if row.__tablename__ in STATE_TABLES and session.is_modified(row):
-                state = inspect(row)
-                changed = {c.key for c in state.mapper.column_attrs if state.attrs[c.key].history.has_changes()}
-                touched.setdefault(row, set()).update(changed)
+    def __init__(self, engine: Engine, *, expire_on_commit: bool) -> None:
+        super().__init__(engine, expire_on_commit=expire_on_commit)
+        self.touched: dict[Base, set[str]] = {}
 
-    event.listen(db, "before_flush", remember)
-    return touched
+
+@event.listens_for(_Writing, "before_flush")
+def _remember(session: _Writing, *_: object) -> None:
+    for row in session.new:
+        if row.__tablename__ in STATE_TABLES:
+            session.touched[row] = {column.key for column in inspect(row).mapper.column_attrs}
+    # In an order of its own: that of the session's set is another in every process.
+    for row in sorted(session.dirty, key=lambda row: (row.__tablename__, str(inspect(row).identity))):
+        if row.__tablename__ in STATE_TABLES and session.is_modified(row):
+            state = inspect(row)
+            changed = {c.key for c in state.mapper.column_attrs if state.attrs[c.key].history.has_changes()}
+            session.touched.setdefault(row, set()).update(changed)
 
 
 def _as_changes(touched: Mapping[Base, set[str]]) -> Changes:

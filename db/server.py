@@ -7,6 +7,7 @@ record is there, is ours, and of a schema we know.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pydantic_core import from_json
 from sqlalchemy import URL, Engine, create_engine, inspect, select, table
 from sqlalchemy import column as named
 from sqlalchemy.exc import NoSuchModuleError, OperationalError
@@ -66,7 +67,7 @@ def _revision(url: URL, engine: Engine) -> str:
 def _engine(url: URL) -> Iterator[Engine]:
     """Make an engine that is closed again when what is checked with it fails."""
     try:
-        engine = create_engine(url, pool_pre_ping=True, json_serializer=as_json)
+        engine = create_engine(url, pool_pre_ping=True, json_serializer=as_json, json_deserializer=from_json)
     except (ImportError, NoSuchModuleError) as error:
         raise RecordNotReadable(
             f"{_shown(url)} needs a database driver that is not installed ({error}); for PostgreSQL: "

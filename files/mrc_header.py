@@ -5,7 +5,6 @@ here, because a permissive reader answers a damaged file with a warning and no p
 """
 
 import gzip
-import json
 import math
 import struct
 import zlib
@@ -18,6 +17,7 @@ import numpy as np
 from mrcfile.constants import MAP_ID
 from mrcfile.dtypes import HEADER_DTYPE
 from mrcfile.utils import dtype_from_mode
+from pydantic_core import from_json
 
 from .usable import BadImage, large_enough
 
@@ -215,7 +215,7 @@ def _pixel_size_a(fields: Any, *, trusted: bool) -> float | None:
 
 def _metadata(extended: bytes) -> Mapping[str, Any] | None:
     try:
-        outer = json.loads(extended.rstrip(b"\0 ").decode())
+        outer = from_json(extended.rstrip(b"\0 "))
     except ValueError:
         return None
     inner = outer.get(OUR_KEY) if isinstance(outer, dict) else None

@@ -110,8 +110,7 @@ def judge_sighted(
     fit = seen["fit"]
     if fit is None:
         return MicrographVerdict(motion, None, mean_counts, ice, ("no-fit",), b"", b"")
-    # The direction of astigmatism is not drawn: nothing that is decided depends on it.
-    ctf = CtfFit(fit["defocus_um"], fit["astigmatism_a"], math.nan, fit["resolution_a"], fit["confidence"])
+    ctf = CtfFit(fit["defocus_um"], fit["astigmatism_a"], fit["angle_deg"], fit["resolution_a"], fit["confidence"])
     return MicrographVerdict(motion, ctf, mean_counts, ice, (), b"", b"")
 
 

@@ -11,7 +11,11 @@ import pytest
 from scipy.special import ndtr
 
 from epicycle.cli import fitting
-from epicycle.hardware.simulator.grid.cassette_world import KINDS
+from epicycle.cli.observing import observe
+from epicycle.cli.seeing import GridToSee, Observations
+from epicycle.cli.seeing_squares import _astigmatism_error
+from epicycle.hardware.simulator.grid.cassette_world import FREQUENCY, KINDS
+from epicycle.hardware.simulator.pixel_free import conditions
 from epicycle.hardware.simulator.pixel_free.error_models import (
     ANY,
     GROUPS,
@@ -20,6 +24,8 @@ from epicycle.hardware.simulator.pixel_free.error_models import (
     Table,
     load_error_models,
 )
+from epicycle.hardware.simulator.pixel_free.sightings import astigmatism_seen
+from epicycle.imaging.records import CtfFit
 from epicycle.protocols.errors import BadInput
 
 ON_FILM = "broken > mesh 300 > R2/1"
@@ -174,7 +180,46 @@ def test_every_kind_is_seen_on_every_material_and_some_films_have_no_lattice() -
     seen = Counter((grid.kind, grid.material) for grid in grids if grid.hole_type[0] in "RU")
     assert all(seen[kind, material] >= 2 for kind in KINDS for material in ("Carbon", "Gold"))
     assert {grid.hole_type for grid in grids} >= {"Lacey", "NegativeStain"}
-    assert len(fitting.grids_to_see(3000, 6, tuple(KINDS))) == 7
+    assert [grid.part for grid in fitting.grids_to_see(3000, 6, tuple(KINDS))] == ["whole"] * 7 + ["exposures"] * 3
+
+
+def test_kinds_are_exposed_as_often_as_cassettes_hold_them() -> None:
+    grids = [grid for grid in fitting.grids_to_see(3000, 80, tuple(KINDS)) if grid.part == "exposures"]
+    count = Counter(grid.kind for grid in grids)
+    assert len(grids) == 40
+    assert all(abs(count[kind] - 40 * share) < 1 for kind, share in FREQUENCY.items())
+    assert len({(grid.kind, grid.hole_type, grid.mesh) for grid in grids if grid.kind == "ordinary"}) > 3
+
+
+def test_where_only_exposures_are_looked_at_each_is_in_a_square_of_its_own() -> None:
+    grid = GridToSee(11, "good", "R1.2/1.3", "300", "Carbon", "exposures")
+    *_, seen = observe(grid, "demo-2k", {"fidelity": "pixel-free"})
+    assert set(seen.rows) == {"height", "autofocus", "verdict"}
+    verdicts = seen.rows["verdict"]
+    assert len({row[0] for row in verdicts}) == len(verdicts) == seen.pictures["exposure"] > 4
+    assert {row[1].split(" > ")[0] for row in verdicts} == {"ice"}
+    assert {len(row[3]) for row in verdicts if row[3]} == {len(TABLES["verdict"])}
+
+
+@pytest.mark.parametrize(("strength_a", "angle_deg"), [(300.0, 20.0), (60.0, -75.0), (900.0, 88.0)])
+def test_a_fit_s_astigmatism_comes_back_from_what_it_misses(strength_a: float, angle_deg: float) -> None:
+    spot = conditions.Spot("ice", 4.0, 4.0, np.ones((16, 16), np.float32), -2.0, 120.0, math.radians(65.0), 5.0)
+    missed = _astigmatism_error(CtfFit(2.0, strength_a, angle_deg, 4.0, 0.9), spot)
+    found_a, found_deg = astigmatism_seen(spot, *missed)
+    assert found_a == pytest.approx(strength_a)
+    assert found_deg == pytest.approx(angle_deg)
+    nothing = _astigmatism_error(CtfFit(2.0, 120.0, 65.0 + 180.0, 4.0, 0.9), spot)
+    assert np.hypot(*nothing) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_was_seen_before_tables_meant_something_else_is_not_taken(tmp_path: Path) -> None:
+    grid, seen = GridToSee(1, "good", "R1.2/1.3", "300", "Carbon"), Observations()
+    fitting.keep(tmp_path, grid, seen, "demo-2k")
+    assert fitting.kept(tmp_path, grid, "demo-2k") is not None
+    path = tmp_path / f"{grid.name}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "meaning": 1}))
+    with pytest.raises(BadInput, match=r"no longer asked of pictures; give another folder with --work"):
+        fitting.kept(tmp_path, grid, "demo-2k")
 
 
 def test_equal_answers_do_not_count_as_going_together() -> None:
@@ -190,4 +235,14 @@ def test_a_fit_of_a_version_that_told_grids_otherwise_is_refused_with_what_to_do
     path = tmp_path / "old.json"
     path.write_text(json.dumps(body))
     with pytest.raises(BadInput, match=r"not told by its path.*fitted anew with `epicycle simulate fit`"):
+        load_error_models(str(path))
+
+
+def test_a_fit_of_tables_that_meant_something_else_is_refused(tmp_path: Path) -> None:
+    parts = [{"seed": 1, "pictures": {"atlas": 1}, "rows": a_row_each()}]
+    body = fitting.fitted(parts, "epicycle simulate fit", "demo-2k").model_dump(mode="json")
+    body["fitted"]["meaning"] = 1
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(body))
+    with pytest.raises(BadInput, match=r"meaning.*fitted anew with `epicycle simulate fit`"):
         load_error_models(str(path))

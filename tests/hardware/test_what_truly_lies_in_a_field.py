@@ -87,6 +87,48 @@ def test_small_and_dirty_openings_stand_off_and_the_side_is_that_of_the_light() 
     assert conditions.standing_of(clean, np.array([40.0, 60, 60, 60, 60]), whole)[0] == pytest.approx(2 - small)
 
 
+def test_holes_with_less_ice_than_the_others_of_their_view_are_bright(
+    bench: Callable[..., Any], behind: Behind, on_square: OnSquare
+) -> None:
+    scope = bench(world={"grids": {"1": {"kind": "good", "empty": 0, "torn": 0}}}).connect()
+    on_square(scope)
+    instrument = behind(scope)
+    assert instrument.world is not None
+    view = instrument.view(scope.presets()["square"], instrument.clock.now())
+    sites = conditions.sites_in(instrument, instrument.world, view, {})
+    paths = [name.split(PARTICULAR) for name in sites.of]
+    assert {path[3] for path in paths} == {"R1.2/1.3"}
+    ice = {
+        beside: sites.ice_nm[[path[:3] == ["ice", conditions.OPEN, beside] for path in paths]]
+        for beside in conditions.BESIDE
+    }
+    assert all(len(values) > 10 for values in ice.values())
+    dull, usual, bright = (float(np.median(ice[beside])) for beside in conditions.BESIDE)
+    assert dull > usual + 5 > bright + 10
+
+
+def test_what_is_usual_is_told_by_whole_holes() -> None:
+    of = ["ice > open > R2/1"] * 5 + ["cut > open > R2/1"] * 6
+    brighter = np.array([0.2, 0.2, 0.2, 0.1, 0.3, *[0.01] * 6])
+    beside = [name.split(PARTICULAR)[2] for name in conditions._compared(brighter, of)]
+    assert beside == ["usual"] * 3 + ["dull", "bright"] + ["dull"] * 6
+    assert conditions._compared(np.zeros(0), []) == ()
+
+
+def test_holes_that_stand_out_score_best() -> None:
+    """A finder's score ends a little above the usual hole: of dry ones nearly all are there."""
+    table = load_error_models("demo-2k").tables["square site"]
+    half = np.full(1, 0.5)
+    ice = {"dry": 0.0, "ice": 45.0}
+    of = {
+        (site, beside): table.draw(
+            [conditions.path_of(site, conditions.OPEN, beside, "R1.2/1.3")], np.array([ice[site]]), half * 0, half
+        )[0, 0]
+        for site, beside in (("ice", "dull"), ("ice", "usual"), ("ice", "bright"), ("dry", "bright"))
+    }
+    assert of["ice", "dull"] < of["ice", "usual"] < of["ice", "bright"] <= of["dry", "bright"]
+
+
 def test_a_lattice_of_filled_holes_is_found_less_often() -> None:
     table = load_error_models("demo-2k").tables["hole lattice"]
     shares = {holds: table.share(conditions.path_of("film", "ice", holds), 60.0) for holds in ("open", "filled")}

@@ -50,6 +50,18 @@ FAINT, FULL, WHOLE_SHARE = 0.2, 0.9, 0.95
 FILLED_SHARE = 0.5
 """A hole counts as filled when its ice leaves it less than this share of the contrast of an empty one."""
 
+NUMBERS = ("x_um", "y_um", "radius_um", "ice_nm", "brighter")
+"""Fields of sites that are put together from square to square."""
+
+NOT_WHOLE = ("cut", "gone", "border")
+"""Sites that say nothing of what is usual: no whole hole is seen there."""
+
+LEAST_BRIGHTER = 0.01
+"""The least by which the usual hole counts as brighter than film, as part of the beam."""
+
+AGAINST_USUAL, BESIDE = (0.95, 1.2), ("dull", "usual", "bright")
+"""How much brighter than film holes are, against the usual one, tells them apart."""
+
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
 """Exposures are told apart by the drift at their beginning: it blurs frames, and all of one visit alike."""
@@ -109,7 +121,10 @@ class Openings:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Sites of the hole lattice, one array element each: indices, place in the grid's frame, radius, ice, class."""
+    """Sites of the hole lattice, one array element each: indices, place in the grid's frame, radius, ice, class.
+
+    ``brighter`` is how much more of the beam gets through in the middle of the hole than through the film around it.
+    """
 
     a: Ints
     b: Ints
@@ -117,6 +132,7 @@ class Sites:
     y_um: Floats
     radius_um: Floats
     ice_nm: Floats
+    brighter: Floats
     of: tuple[str, ...]
 
 
@@ -138,8 +154,8 @@ class Spot:
         Electrons per pixel that the camera is expected to count, all of the field, some 16 pixels a side.
     defocus_um
         True, underfocus negative.
-    astigmatism_a
-        True.
+    astigmatism_a, astigmatism_rad
+        True: strength, and direction of the stronger defocus from the columns' axis towards the rows'.
     path_a
         Way that the specimen goes during the exposure, by the drift of this one and one and the same movement by the
         beam: what measured ways are told against.
@@ -151,6 +167,7 @@ class Spot:
     thumbnail: NDArray[np.float32]
     defocus_um: float
     astigmatism_a: float
+    astigmatism_rad: float
     path_a: float
 
 
@@ -325,21 +342,27 @@ def sites_of(instrument: Instrument, world: GridWorld, i: int, j: int) -> Sites:
     known = {(hole.a, hole.b): hole.resolution_a for hole in truth.square_of(world, i, j).holes}
     a, b = holes.a[shown], holes.b[shown]
     empty_square = int(world.square(i, j).kind[0]) == SquareKind.EMPTY
-    filled = _filled(instrument, world, holes.x_um[shown], holes.y_um[shown], ice)
+    brighter, filled = _against_film(instrument, world, holes.x_um[shown], holes.y_um[shown], ice)
     of = []
     for n, (first, second) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
         reached = known.get((first, second), math.inf)
         name = _site_class(reached, float(ice[n]), bool(whole[n]), empty_square)
         of.append(_site(world, name, FILLED if filled[n] else OPEN))
-    return Sites(a, b, holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown], ice, tuple(of))
+    return Sites(a, b, holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown], ice, brighter, tuple(of))
 
 
-def _filled(instrument: Instrument, world: GridWorld, x: Floats, y: Floats, ice_nm: Floats) -> NDArray[np.bool_]:
-    """Tell holes in which ice makes up for the film that is not there: they stand out little, or are dark."""
+def _against_film(
+    instrument: Instrument, world: GridWorld, x: Floats, y: Floats, ice_nm: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Say how much brighter holes are than the film around them, and in which ice makes up for the film that is gone.
+
+    Those stand out little, or are dark.
+    """
     paths, _ = matter_of(instrument)
-    empty = world.film.thickness_nm / paths.film_nm
-    contrast = (world.ice_nm(x, y) - ice_nm) / paths.ice_nm + empty
-    return np.asarray(contrast < FILLED_SHARE * empty)
+    empty, around_nm = world.film.thickness_nm / paths.film_nm, world.ice_nm(x, y)
+    contrast = (around_nm - ice_nm) / paths.ice_nm + empty
+    brighter = np.exp(-ice_nm / paths.ice_nm) - np.exp(-around_nm / paths.ice_nm - empty)
+    return np.asarray(brighter), np.asarray(contrast < FILLED_SHARE * empty)
 
 
 def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool) -> str:
@@ -391,6 +414,7 @@ def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequenc
         thumbnail=np.asarray(lit * counted, np.float32),
         defocus_um=-lens.defocus_a * 1e-4,
         astigmatism_a=lens.astigmatism_a,
+        astigmatism_rad=lens.angle_rad,
         path_a=float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum()) * view.pixel_um * 1e4,
     )
 
@@ -429,10 +453,9 @@ def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known)
     under = squares_under(world, view) if world.film.hole_um else []
     found = [known_sites(instrument, world, known, *index) for index in under]
     if not found:
-        return SitesInView(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 2)), np.zeros(0), np.zeros(0), ())
-    x, y, radius, ice = (
-        np.concatenate([getattr(part, name) for part in found]) for name in ("x_um", "y_um", "radius_um", "ice_nm")
-    )
+        none = np.zeros(0)
+        return SitesInView(none.astype(np.int64), none.astype(np.int64), np.zeros((0, 2)), none, none, ())
+    x, y, radius, ice, brighter = (np.concatenate([getattr(part, name) for part in found]) for name in NUMBERS)
     a, b = (np.concatenate([getattr(part, name) for part in found]) for name in ("a", "b"))
     of = [name for part in found for name in part.of]
     places = view.pixels_of(np.stack([x, y], axis=-1))
@@ -440,7 +463,21 @@ def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known)
     shown = np.flatnonzero(((places >= -0.5) & (places <= size - 0.5)).all(axis=1))
     inner = np.asarray(((places - reach[:, None] >= -0.5) & (places + reach[:, None] <= size - 0.5)).all(axis=1))
     names = tuple(of[n] if inner[n] else _at_border(world, of[n]) for n in shown)
-    return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], names)
+    return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], _compared(brighter[shown], names))
+
+
+def _compared(brighter: Floats, of: Sequence[str]) -> tuple[str, ...]:
+    """Tell classes of a view's sites apart by how they stand beside its usual hole.
+
+    Finders score a hole by how much brighter than its film it is, against the others of the picture: of these the ones
+    with the least ice score best, and all that are a little above the usual alike. Ice alone does not tell that.
+    """
+    whole = np.array([not name.startswith(NOT_WHOLE) for name in of], np.bool_)
+    among = brighter[whole & (brighter > 0)]
+    usual = max(float(np.median(among)), LEAST_BRIGHTER) if len(among) else LEAST_BRIGHTER
+    levels = np.searchsorted(AGAINST_USUAL, brighter / usual)
+    split = (name.rpartition(PARTICULAR) for name in of)
+    return tuple(path_of(site, BESIDE[n], film) for (site, _, film), n in zip(split, levels.tolist(), strict=True))
 
 
 def _at_border(world: GridWorld, of: str) -> str:

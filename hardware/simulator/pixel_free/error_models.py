@@ -38,9 +38,14 @@ ANY = "any"
 """Class of the cells that stand for classes nobody has fitted."""
 
 
+MEANING = 2
+"""Counted up when tables are told by something else, or their numbers are others: what was fitted before is no more."""
+
+
 class Provenance(Frozen):
     """Where the numbers are from."""
 
+    meaning: Literal[2] = Field(description="Which meaning of the tables they have.")
     command: str = Field(description="What made this file.")
     seeds: tuple[int, ...] = Field(description="Seeds of the worlds it looked at.")
     version: str = Field(description="Version of the package whose pictures and detectors were used.")
@@ -212,7 +217,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "height": ("error_um",),
     "autofocus": ("error_um", "read_off_um", "trusted"),
     "verdict": (
-        "resolution_ratio", "confidence", "defocus_error_um", "astigmatism_ratio", "counts_ratio", "motion_ratio",
+        "resolution_ratio", "confidence", "defocus_error_um",
+        "astigmatism_along_a", "astigmatism_across_a", "counts_ratio", "motion_ratio",
     ),
 }  # fmt: skip
 """The tables that a pixel-free microscope draws from, and their columns."""

@@ -4,6 +4,7 @@ The instrument's state and the world's truth decide what is in the field; the er
 fitters would have answered there. Only these answers leave: no thickness, no class, no place is told as it truly is.
 """
 
+import cmath
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ..instrument.instrument import Instrument, Seen
 from ..pictures.illuminated import light_of, matter_of
 from ..pictures.specimen import Stain, View
 from . import conditions
-from .conditions import Openings, Sites, SitesInView
+from .conditions import Openings, Sites, SitesInView, Spot
 from .error_models import CATEGORIES, GROUPS, PARTICULAR, STATUSES, ErrorModels, general
 
 FOCUS_PLACE_UM = 1.0
@@ -310,8 +311,8 @@ class PixelFree:
             row, col = places[n] + look.to_px(np.array([off_x, off_y]))
             radius = seen.radius_um[n] / look.view.pixel_um
             holes.append(
-                [f"{seen.a[n]}:{seen.b[n]}", _rounded(row), _rounded(col), _rounded(radius), _rounded(score),
-                 STATUSES[int(status)], _rounded(ratio * means[n])]
+                [f"{seen.a[n]}:{seen.b[n]}", _rounded(row), _rounded(col), _rounded(radius),
+                 _rounded(score * lattice[0]), STATUSES[int(status)], _rounded(ratio * means[n])]
             )  # fmt: skip
         return {"lattice": look.lattice(float(lattice[0])), "holes": holes, "reason": "" if holes else NOTHING_SEEN}
 
@@ -336,16 +337,28 @@ class PixelFree:
         answer = self._drawn(instrument, "verdict", place, spot.of, spot.covariate, rng)
         verdict: Sighted = {"median_counts": _rounded(float(np.median(counts.sum(axis=0)))), "fit": None}
         if answer is not None:
-            ratio, confidence, error_um, astigmatism, counts_ratio, motion = answer.tolist()
+            ratio, confidence, error_um, along, across, counts_ratio, motion = answer.tolist()
+            astigmatism_a, angle_deg = astigmatism_seen(spot, along, across)
             verdict["median_counts"] = _rounded(verdict["median_counts"] * counts_ratio)
             verdict["motion_a"] = _rounded(spot.path_a * motion)
             verdict["fit"] = {
                 "resolution_a": _rounded(ratio * spot.expected_a),
                 "confidence": _rounded(confidence),
                 "defocus_um": _rounded(-(spot.defocus_um + error_um)),
-                "astigmatism_a": _rounded(astigmatism * spot.astigmatism_a),
+                "astigmatism_a": _rounded(astigmatism_a),
+                "angle_deg": _rounded(angle_deg),
             }
         return Seen(preset, pixels, {"level": preset.level, "verdict": verdict})
+
+
+def astigmatism_seen(spot: Spot, along_a: float, across_a: float) -> tuple[float, float]:
+    """Give strength in Å and angle in degrees, -90 to 90, of an astigmatism that a fit misses by so much.
+
+    What it misses is told along the true one and across it, angles taken twice: it is as much where there is little.
+    """
+    seen = complex(spot.astigmatism_a + along_a, across_a)
+    angle_deg = math.degrees(spot.astigmatism_rad + cmath.phase(seen) / 2)
+    return abs(seen), (angle_deg + 90.0) % 180.0 - 90.0
 
 
 @dataclass(frozen=True, slots=True)
