@@ -253,7 +253,7 @@ def _sites(
                 float(gap[0]),
                 float(gap[1]),
             ]
-        seen.add(f"{level} site", name, what, float(true.ice_nm[n]), answer)
+        seen.add(f"{level} site", name, what, float(true.stands[n]), answer)
     seen.false[f"{level} site"] = seen.false.get(f"{level} site", 0) + len(places) - len(taken)
     return found
 

@@ -90,43 +90,75 @@ def test_small_and_dirty_openings_stand_off_and_the_side_is_that_of_the_light() 
 def test_holes_with_less_ice_than_the_others_of_their_view_are_bright(
     bench: Callable[..., Any], behind: Behind, on_square: OnSquare
 ) -> None:
-    scope = bench(world={"grids": {"1": {"kind": "good", "empty": 0, "torn": 0}}}).connect()
-    on_square(scope)
-    instrument = behind(scope)
+    instrument = _of_kind(bench, behind, on_square, "good")
     assert instrument.world is not None
-    view = instrument.view(scope.presets()["square"], instrument.clock.now())
+    view = instrument.view(instrument.profile.levels["square"].preset, instrument.clock.now())
     sites = conditions.sites_in(instrument, instrument.world, view, {})
     paths = [name.split(PARTICULAR) for name in sites.of]
     assert {path[3] for path in paths} == {"R1.2/1.3"}
-    ice = {
-        beside: sites.ice_nm[[path[:3] == ["ice", conditions.OPEN, beside] for path in paths]]
-        for beside in conditions.BESIDE
-    }
-    assert all(len(values) > 10 for values in ice.values())
-    dull, usual, bright = (float(np.median(ice[beside])) for beside in conditions.BESIDE)
-    assert dull > usual + 5 > bright + 10
+    iced = np.flatnonzero([path[0] == "ice" for path in paths])
+    assert len(iced) > 100
+    by_ice = iced[np.argsort(sites.ice_nm[iced])]
+    thin, thick = by_ice[: len(iced) // 4], by_ice[-len(iced) // 4 :]
+    assert np.median(sites.stands[thin]) > 1.05 > 0.95 > np.median(sites.stands[thick])
+    for path, ice_nm in zip(paths, sites.ice_nm, strict=True):
+        assert path[2] == conditions.HOLDING[int(np.searchsorted(conditions.ICE_NM, ice_nm))]
 
 
 def test_what_is_usual_is_told_by_whole_holes() -> None:
-    of = ["ice > open > R2/1"] * 5 + ["cut > open > R2/1"] * 6
+    of = ["ice > open > to 40 nm > R2/1"] * 5 + ["cut > open > to 40 nm > R2/1"] * 6
     brighter = np.array([0.2, 0.2, 0.2, 0.1, 0.3, *[0.01] * 6])
-    beside = [name.split(PARTICULAR)[2] for name in conditions._compared(brighter, of)]
-    assert beside == ["usual"] * 3 + ["dull", "bright"] + ["dull"] * 6
-    assert conditions._compared(np.zeros(0), []) == ()
+    hidden = np.linspace(-0.9, 0.4, len(of))
+    stands = conditions._standing_beside(brighter, hidden, of)
+    assert stands[:5] == pytest.approx([1, 1, 1, 0.5, 1.5])
+    assert stands[5:] == pytest.approx(hidden[5:])
+    assert len(conditions._standing_beside(np.zeros(0), np.zeros(0), [])) == 0
+
+
+def test_cut_holes_are_told_by_how_much_of_them_is_hidden(
+    bench: Callable[..., Any], behind: Behind, on_square: OnSquare
+) -> None:
+    instrument = _of_kind(bench, behind, on_square, "good")
+    world = instrument.world
+    assert world is not None
+    sites = conditions.sites_of(instrument, world, 0, 0)
+    cut = [n for n, name in enumerate(sites.of) if name.startswith("cut")]
+    assert len(cut) > 20
+    assert [n for n, beyond in enumerate(sites.beyond_radii) if beyond >= -1] == cut
+    squares = world.squares_at(sites.x_um[cut], sites.y_um[cut])
+    under_bar_um = world.bar_distance_um(sites.x_um[cut], sites.y_um[cut], squares)
+    stands = conditions._standing_beside(sites.brighter, sites.beyond_radii, sites.of)
+    assert stands[cut] * sites.radius_um[cut] == pytest.approx(under_bar_um)
+
+
+@pytest.mark.parametrize("film", [("", "R1.2/1.3"), (" on gold", "UltrAuFoil R1.2/1.3")])
+def test_the_more_of_a_hole_is_hidden_the_less_is_made_of_it(film: tuple[str, str]) -> None:
+    """Else holes under bars would be exposed, and come out black."""
+    table = load_error_models("demo-2k").tables["square site"]
+    evenly = (np.arange(20) + 0.5) / 20
+    chance, quantile = (part.ravel() for part in np.meshgrid(evenly, evenly))
+    of = conditions.path_of(f"cut{film[0]}", conditions.OPEN, "to 80 nm", film[1])
+    scores = []
+    for beyond_radii in (-0.8, 0.0, 0.45):
+        drawn = table.draw([of] * len(chance), np.full(len(chance), beyond_radii), chance, quantile)
+        scores.append(float(np.nan_to_num(drawn[:, 0]).mean()))
+    assert scores[0] > 0.85 > scores[1] > 0.4 > scores[2]
 
 
 def test_holes_that_stand_out_score_best() -> None:
     """A finder's score ends a little above the usual hole: of dry ones nearly all are there."""
     table = load_error_models("demo-2k").tables["square site"]
     half = np.full(1, 0.5)
-    ice = {"dry": 0.0, "ice": 45.0}
-    of = {
-        (site, beside): table.draw(
-            [conditions.path_of(site, conditions.OPEN, beside, "R1.2/1.3")], np.array([ice[site]]), half * 0, half
-        )[0, 0]
-        for site, beside in (("ice", "dull"), ("ice", "usual"), ("ice", "bright"), ("dry", "bright"))
-    }
-    assert of["ice", "dull"] < of["ice", "usual"] < of["ice", "bright"] <= of["dry", "bright"]
+
+    def usual_score(film: str, of: str, stands: float) -> float:
+        path = conditions.path_of(of, conditions.OPEN, "to 80 nm" if of.startswith("ice") else "to 40 nm", film)
+        return float(table.draw([path], np.array([stands]), half * 0, half)[0, 0])
+
+    for film, gold in (("R1.2/1.3", ""), ("R2/1", ""), ("UltrAuFoil R1.2/1.3", " on gold")):
+        scores = [usual_score(film, f"ice{gold}", stands) for stands in (0.8, 0.92, 1.0, 1.1, 1.3)]
+        assert scores == sorted(scores)
+        assert scores[0] < scores[-1] - 0.01
+    assert usual_score("R1.2/1.3", "ice", 1.0) <= usual_score("R1.2/1.3", "dry", 1.1)
 
 
 def test_a_lattice_of_filled_holes_is_found_less_often() -> None:

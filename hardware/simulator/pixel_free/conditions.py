@@ -5,6 +5,7 @@ draws what they would have answered. So it holds truth: nothing that decides or 
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,17 +51,19 @@ FAINT, FULL, WHOLE_SHARE = 0.2, 0.9, 0.95
 FILLED_SHARE = 0.5
 """A hole counts as filled when its ice leaves it less than this share of the contrast of an empty one."""
 
-NUMBERS = ("x_um", "y_um", "radius_um", "ice_nm", "brighter")
+NUMBERS = ("x_um", "y_um", "radius_um", "ice_nm", "brighter", "beyond_radii")
 """Fields of sites that are put together from square to square."""
 
-NOT_WHOLE = ("cut", "gone", "border")
+CUT = "cut"
+NOT_WHOLE = (CUT, "gone", "border")
 """Sites that say nothing of what is usual: no whole hole is seen there."""
 
 LEAST_BRIGHTER = 0.01
 """The least by which the usual hole counts as brighter than film, as part of the beam."""
 
-AGAINST_USUAL, BESIDE = (0.95, 1.2), ("dull", "usual", "bright")
-"""How much brighter than film holes are, against the usual one, tells them apart."""
+ICE_NM = (40.0, 80.0, 120.0, 200.0, 300.0)
+HOLDING = ("to 40 nm", "to 80 nm", "to 120 nm", "to 200 nm", "to 300 nm", "thicker")
+"""Ice tells holes apart that stand alike beside the others of their view."""
 
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
@@ -123,7 +126,8 @@ class Openings:
 class Sites:
     """Sites of the hole lattice, one array element each: indices, place in the grid's frame, radius, ice, class.
 
-    ``brighter`` is how much more of the beam gets through in the middle of the hole than through the film around it.
+    ``brighter`` is how much more of the beam gets through in the middle of the hole than through the film around it;
+    ``beyond_radii`` how far the middle lies beyond the edge of the opening or the grid's rim, less than none within.
     """
 
     a: Ints
@@ -133,6 +137,7 @@ class Sites:
     radius_um: Floats
     ice_nm: Floats
     brighter: Floats
+    beyond_radii: Floats
     of: tuple[str, ...]
 
 
@@ -338,7 +343,7 @@ def sites_of(instrument: Instrument, world: GridWorld, i: int, j: int) -> Sites:
     edge = np.maximum(edge, np.hypot(holes.x_um, holes.y_um) - RIM_UM)
     shown = np.nonzero((own.i == i) & (own.j == j) & (edge < 0.5 * holes.radius_um))
     ice = world.ice_in_hole(holes)[shown]
-    whole = (edge + holes.radius_um < 0)[shown]
+    beyond = (edge / holes.radius_um)[shown]
     known = {(hole.a, hole.b): hole.resolution_a for hole in truth.square_of(world, i, j).holes}
     a, b = holes.a[shown], holes.b[shown]
     empty_square = int(world.square(i, j).kind[0]) == SquareKind.EMPTY
@@ -346,9 +351,10 @@ def sites_of(instrument: Instrument, world: GridWorld, i: int, j: int) -> Sites:
     of = []
     for n, (first, second) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
         reached = known.get((first, second), math.inf)
-        name = _site_class(reached, float(ice[n]), bool(whole[n]), empty_square)
-        of.append(_site(world, name, FILLED if filled[n] else OPEN))
-    return Sites(a, b, holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown], ice, brighter, tuple(of))
+        name = _site_class(reached, float(ice[n]), bool(beyond[n] < -1), empty_square)
+        of.append(_site(world, name, FILLED if filled[n] else OPEN, float(ice[n])))
+    places = (holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown])
+    return Sites(a, b, *places, ice, brighter, beyond, tuple(of))
 
 
 def _against_film(
@@ -369,7 +375,7 @@ def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool
     if empty_square:
         return "gone"
     if not whole:
-        return "cut"
+        return CUT
     if math.isfinite(reached_a):
         return "ice"
     return "dry" if ice_nm < truth.EMPTY_NM else "spoilt"
@@ -385,9 +391,9 @@ def grid_class(world: GridWorld) -> str:
     return path_of(_on(world, world.spec.kind), f"mesh {world.spec.mesh}", world.spec.hole_type)
 
 
-def _site(world: GridWorld, name: str, holds: str) -> str:
-    """Tell classes of sites apart by film, what the hole holds, and lattice."""
-    return path_of(_on(world, name), holds, world.spec.hole_type)
+def _site(world: GridWorld, name: str, holds: str, ice_nm: float) -> str:
+    """Tell classes of sites apart by film, whether the hole is filled, how much ice that is, and lattice."""
+    return path_of(_on(world, name), holds, HOLDING[bisect_left(ICE_NM, ice_nm)], world.spec.hole_type)
 
 
 def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> Spot:
@@ -438,13 +444,17 @@ def _spot_class(free: float, film: float, reached_a: float, supported: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class SitesInView:
-    """Sites that a view shows, one array element each; ``places_px`` (n, 2) are true places (row, col)."""
+    """Sites that a view shows, one array element each; ``places_px`` (n, 2) are true places (row, col).
+
+    ``stands`` is how each stands beside the usual hole of the view; see `_standing_beside`.
+    """
 
     a: Ints
     b: Ints
     places_px: Floats
     radius_um: Floats
     ice_nm: Floats
+    stands: Floats
     of: tuple[str, ...]
 
 
@@ -454,8 +464,8 @@ def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known)
     found = [known_sites(instrument, world, known, *index) for index in under]
     if not found:
         none = np.zeros(0)
-        return SitesInView(none.astype(np.int64), none.astype(np.int64), np.zeros((0, 2)), none, none, ())
-    x, y, radius, ice, brighter = (np.concatenate([getattr(part, name) for part in found]) for name in NUMBERS)
+        return SitesInView(none.astype(np.int64), none.astype(np.int64), np.zeros((0, 2)), none, none, none, ())
+    x, y, radius, ice, brighter, beyond = (np.concatenate([getattr(part, name) for part in found]) for name in NUMBERS)
     a, b = (np.concatenate([getattr(part, name) for part in found]) for name in ("a", "b"))
     of = [name for part in found for name in part.of]
     places = view.pixels_of(np.stack([x, y], axis=-1))
@@ -463,26 +473,27 @@ def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known)
     shown = np.flatnonzero(((places >= -0.5) & (places <= size - 0.5)).all(axis=1))
     inner = np.asarray(((places - reach[:, None] >= -0.5) & (places + reach[:, None] <= size - 0.5)).all(axis=1))
     names = tuple(of[n] if inner[n] else _at_border(world, of[n]) for n in shown)
-    return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], _compared(brighter[shown], names))
+    stands = _standing_beside(brighter[shown], beyond[shown], names)
+    return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], stands, names)
 
 
-def _compared(brighter: Floats, of: Sequence[str]) -> tuple[str, ...]:
-    """Tell classes of a view's sites apart by how they stand beside its usual hole.
+def _standing_beside(brighter: Floats, beyond_radii: Floats, of: Sequence[str]) -> Floats:
+    """Say how much brighter than film each hole is, against the usual one of its view; of cut ones what is hidden.
 
     Finders score a hole by how much brighter than its film it is, against the others of the picture: of these the ones
-    with the least ice score best, and all that are a little above the usual alike. Ice alone does not tell that.
+    with the least ice score best, and all that are well above the usual alike. Ice alone does not tell that. Of a hole
+    that a bar cuts they make the more the less is hidden: told by how far its middle lies beyond the edge, in radii.
     """
     whole = np.array([not name.startswith(NOT_WHOLE) for name in of], np.bool_)
     among = brighter[whole & (brighter > 0)]
     usual = max(float(np.median(among)), LEAST_BRIGHTER) if len(among) else LEAST_BRIGHTER
-    levels = np.searchsorted(AGAINST_USUAL, brighter / usual)
-    split = (name.rpartition(PARTICULAR) for name in of)
-    return tuple(path_of(site, BESIDE[n], film) for (site, _, film), n in zip(split, levels.tolist(), strict=True))
+    cut = np.array([name.startswith(CUT) for name in of], np.bool_)
+    return np.where(cut, beyond_radii, brighter / usual)
 
 
 def _at_border(world: GridWorld, of: str) -> str:
     """Give the class of a site that the picture's border cuts."""
-    return _site(world, "border", of.split(PARTICULAR)[1])
+    return path_of(_on(world, "border"), of.partition(PARTICULAR)[2])
 
 
 def film_picture(

@@ -301,7 +301,7 @@ class PixelFree:
         count, common = len(seen.of), rng.standard_normal(2)
         chance = _mixed(table.together, float(common[0]), rng.standard_normal(count))
         quantile = _mixed(table.alike, float(common[1]), rng.standard_normal(count))
-        answers = table.draw(seen.of, seen.ice_nm, chance, quantile)
+        answers = table.draw(seen.of, seen.stands, chance, quantile)
         paths, _ = matter_of(look.instrument)
         means = np.exp(-seen.ice_nm / paths.ice_nm) * look.unit
         places = seen.places_px + look.to_px(lattice[1:3])
