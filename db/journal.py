@@ -20,6 +20,7 @@ from .connection import reading
 from .models import STATE_TABLES, Base, Decision, Event, Step
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=Base)
 Changes = list[dict[str, Any]]
 
 
@@ -78,6 +79,19 @@ class Journal:
         self._session_id = session_id
         self._now = now
         self._point = point
+        self._rows: dict[tuple[type[Base], int | None], Base] = {}
+
+    def row(self, of: type[Row], key: int | None) -> Row:
+        """Give one state row as it stands.
+
+        Nobody else writes them while this hand holds the lease: what it has read or written is not read again.
+        """
+        found = self._rows.get((of, key))
+        if found is None:
+            with self.read() as db:
+                found = self._rows[of, key] = db.get_one(of, key)
+        assert isinstance(found, of)
+        return found
 
     @contextmanager
     def read(self) -> Iterator[OrmSession]:
@@ -111,6 +125,7 @@ class Journal:
             db.flush()
             self._point("before commit")
             db.commit()
+            self._rows.update({place: row for row in db.touched if (place := _place_of(row)) in self._rows})
         self._point("after commit")
 
     def step_status(self, key: str) -> str | None:
@@ -156,21 +171,21 @@ class Journal:
             False when there was nothing to do.
         """
         with self.read() as db:
-            before = db.get(Step, key)
-        if before is not None and before.status in ("done", "lost"):
+            step = db.get(Step, key)
+        if step is not None and step.status in ("done", "lost"):
             return False
         result: T | Lost | None = None
-        if before is not None and before.status == "started" and settle is not None:
+        if step is not None and step.status == "started" and settle is not None:
             result = settle()
-        if result is None:
-            intent = self._begin(key, kind, grid_id, intend)
+        if step is None or result is None:
+            step = self._begin(step, key, kind, grid_id, intend)
             try:
-                result = act(intent)
+                result = act(dict(step.intent))
             except EpicycleError as error:
-                self._interrupted(key, error)
+                self._interrupted(step, error)
                 raise
         with self.write(key, grid_id) as entry:
-            step = entry.db.get_one(Step, key)
+            entry.db.add(step)
             step.ended_at = entry.at
             step.error = ""
             if isinstance(result, Lost):
@@ -184,10 +199,14 @@ class Journal:
         return True
 
     def _begin(
-        self, key: str, kind: str, grid_id: int | None, intend: Callable[[Entry], dict[str, Any]] | None
-    ) -> dict[str, Any]:
+        self,
+        step: Step | None,
+        key: str,
+        kind: str,
+        grid_id: int | None,
+        intend: Callable[[Entry], dict[str, Any]] | None,
+    ) -> Step:
         with self.write(key, grid_id) as entry:
-            step = entry.db.get(Step, key)
             if step is None:
                 step = Step(
                     key=key,
@@ -199,17 +218,17 @@ class Journal:
                     attempts=0,
                     intent={} if intend is None else intend(entry),
                 )
-                entry.db.add(step)
+            entry.db.add(step)
             step.status = "started"
             step.started_at = entry.at
             step.attempts += 1
-            return dict(step.intent)
+        return step
 
-    def _interrupted(self, key: str, error: EpicycleError) -> None:
+    def _interrupted(self, step: Step, error: EpicycleError) -> None:
         """Close a step whose act failed; it stays ``started`` when the act may have happened all the same."""
         may_have_run = bool(getattr(error, "may_have_run", False))
-        with self.write(key) as entry:
-            step = entry.db.get_one(Step, key)
+        with self.write(step.key) as entry:
+            entry.db.add(step)
             step.status = "started" if may_have_run else "failed"
             step.ended_at = entry.at
             step.error = str(error)
@@ -239,6 +258,10 @@ def _remember(session: _Writing, *_: object) -> None:
             state = inspect(row)
             changed = {c.key for c in state.mapper.column_attrs if state.attrs[c.key].history.has_changes()}
             session.touched.setdefault(row, set()).update(changed)
+
+
+def _place_of(row: Base) -> tuple[type[Base], int]:
+    return type(row), row.id  # type: ignore[attr-defined]
 
 
 def _as_changes(touched: Mapping[Base, set[str]]) -> Changes:

@@ -9,7 +9,8 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -31,6 +32,9 @@ HALF_BYTES = 101
 
 GZIP_MAGIC = b"\x1f\x8b"
 
+_UNKNOWN_A = 1.0
+"""Å per pixel that many programs write when nobody told them."""
+
 _COMPLEX_INTEGERS = 3
 _IMOD_STAMP = 1146047817
 _OTHER_FORMATS = {
@@ -47,7 +51,7 @@ _OTHER_FORMATS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Header:
     """What the header says, once it agrees with the size of the file.
 
@@ -61,8 +65,8 @@ class Header:
         Byte where the pixels begin.
     pixel_size_a
         Å per pixel; None where the header holds none (0, 1 from a program that did not know, unequal sides).
-    metadata
-        What this project stored with the image; empty for files of others.
+    extended
+        The extended header, empty where it is of a kind that is not read here.
     half_bytes
         Whether two pixels share a byte.
     zipped
@@ -77,10 +81,15 @@ class Header:
     dtype: np.dtype[Any]
     offset: int
     pixel_size_a: float | None
-    metadata: Mapping[str, Any]
+    extended: bytes = field(repr=False)
     half_bytes: bool = False
     zipped: bool = False
     odd_bytes: bool = False
+
+    @cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """What this project stored with the image; empty for files of others."""
+        return _metadata(self.extended) or {}
 
     @property
     def stored_cols(self) -> int:
@@ -153,10 +162,12 @@ def _checked_header(path: Path, file: BinaryIO, size: int | None) -> Header:
     if size is not None and size < needed:
         raise BadImage(f"{path} is truncated: {size} of {needed} bytes are there; copy it again from its source.")
     large_enough(path, rows, cols)
-    metadata = _metadata(file.read(offset - HEADER_BYTES)) if fields["exttyp"] == b"MRCO" else None
-    pixel_size = _pixel_size_a(fields, trusted=metadata is not None)
+    extended = file.read(offset - HEADER_BYTES) if fields["exttyp"] == b"MRCO" else b""
+    pixel_size = _pixel_size_a(fields)
+    if pixel_size == _UNKNOWN_A and _metadata(extended) is None:
+        pixel_size = None
     odd = dtype == np.int8 and not _says_range(fields)
-    return Header(frames, rows, cols, dtype, offset, pixel_size, metadata or {}, half, size is None, odd)
+    return Header(frames, rows, cols, dtype, offset, pixel_size, extended, half, size is None, odd)
 
 
 def _fields(path: Path, raw: bytes) -> Any:
@@ -200,17 +211,14 @@ def _dtype(path: Path, raw: bytes, fields: Any) -> np.dtype[Any]:
     return dtype.newbyteorder(order)
 
 
-def _pixel_size_a(fields: Any, *, trusted: bool) -> float | None:
+def _pixel_size_a(fields: Any) -> float | None:
     counts = (int(fields["mx"]), int(fields["my"]))
     if min(counts) <= 0:
         return None
     sides = [float(fields["cella"][axis]) / count for axis, count in zip("xy", counts, strict=True)]
     if not all(math.isfinite(side) and 0 < side < 1e6 for side in sides):
         return None
-    if abs(sides[0] - sides[1]) > 0.01 * sides[0]:
-        return None
-    # Exactly 1 Å is what many programs write when nobody told them.
-    return None if sides[0] == 1.0 and not trusted else sides[0]
+    return None if abs(sides[0] - sides[1]) > 0.01 * sides[0] else sides[0]
 
 
 def _metadata(extended: bytes) -> Mapping[str, Any] | None:

@@ -115,23 +115,19 @@ class Night:
 
     def refresh(self) -> None:
         """Read the session's row again."""
-        with self.journal.read() as db:
-            before = self.me.protocol
-            self.me = db.get_one(models.Session, self.me.id)
-            if self.me.protocol != before:
-                self._protocol = None
+        before = self.me.protocol
+        self.me = self.journal.row(models.Session, self.me.id)
+        if self.me.protocol != before:
+            self._protocol = None
 
     def grid(self) -> models.Grid:
         """Give the grid we are at."""
-        with self.journal.read() as db:
-            return db.get_one(models.Grid, self.me.grid_id)
+        return self.journal.row(models.Grid, self.me.grid_id)
 
     def square(self) -> models.Square:
         """Give the square we are at."""
-        with self.journal.read() as db:
-            return db.get_one(models.Square, self.me.square_id)
+        return self.journal.row(models.Square, self.me.square_id)
 
     def group(self) -> models.BisGroup:
         """Give the group of holes we are at."""
-        with self.journal.read() as db:
-            return db.get_one(models.BisGroup, self.me.group_id)
+        return self.journal.row(models.BisGroup, self.me.group_id)
