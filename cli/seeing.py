@@ -18,7 +18,7 @@ from ..hardware.simulator.grid.world import GridWorld
 from ..hardware.simulator.instrument.instrument import Instrument
 from ..hardware.simulator.pictures.illuminated import light_of
 from ..hardware.simulator.pictures.view import View
-from ..hardware.simulator.pixel_free import conditions
+from ..hardware.simulator.pixel_free import conditions, hole_sites
 from ..orchestrator.worker import Look
 from ..protocols.cassette import Cassette
 from ..protocols.preset import Level
@@ -100,7 +100,7 @@ class Bench:
         self.eyes = SIGHTED if self.instrument.eye is not None else PICTURED
         self.rng = np.random.default_rng(grid.seed)
         self.presets = self.scope.presets()
-        self.known: conditions.Known = {}
+        self.known: hole_sites.Known = {}
         self._names = 0
         self.ready()
         self.openings = conditions.openings_of(self.instrument, self.world)

@@ -11,7 +11,7 @@ from ..hardware.errors import FocusFailed
 from ..hardware.records import ImageShift, StagePosition
 from ..hardware.simulator.pictures.illuminated import matter_of
 from ..hardware.simulator.pictures.view import View
-from ..hardware.simulator.pixel_free import conditions
+from ..hardware.simulator.pixel_free import conditions, hole_sites
 from ..hardware.simulator.pixel_free.error_models import PARTICULAR, STATUSES
 from ..imaging.records import CtfFit
 from ..orchestrator import worker
@@ -97,7 +97,7 @@ def see_square(bench: Bench, seen: Observations, name: str, i: int, j: int) -> N
             _view(bench, seen, f"{name}-{number}", _Square(look, view), at_um, both=number == 0)
         return
     found = _sites(bench, seen, name, "square", look, view, unit, of, ice_nm)
-    for number, at_um in enumerate(_aims(bench, view, found, conditions.sites_of(bench.instrument, world, i, j))):
+    for number, at_um in enumerate(_aims(bench, view, found, hole_sites.sites_of(bench.instrument, world, i, j))):
         _view(bench, seen, f"{name}-{number}", _Square(look, view), at_um, both=number == 0)
 
 
@@ -109,7 +109,7 @@ def _laid(bench: Bench, look: Look, view: View) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in places]
 
 
-def _aims(bench: Bench, view: View, found: HoleDetections, sites: conditions.Sites) -> list[tuple[float, float]]:
+def _aims(bench: Bench, view: View, found: HoleDetections, sites: hole_sites.Sites) -> list[tuple[float, float]]:
     """Choose where to look at holes: one place as a night does, at a hole that was found, and one anywhere."""
     wanted = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone"))]
     if not wanted:
@@ -161,7 +161,7 @@ def _focus_places(bench: Bench) -> list[tuple[float, float]]:
     index = world.square_at(middle[:1], middle[1:])
     holes, radius_um = np.zeros((0, 2)), 0.0
     if world.film.hole_um:
-        sites = conditions.sites_of(bench.instrument, world, int(index[0][0]), int(index[1][0]))
+        sites = hole_sites.sites_of(bench.instrument, world, int(index[0][0]), int(index[1][0]))
         holes, radius_um = np.stack([sites.x_um, sites.y_um], axis=-1) - middle, float(sites.radius_um.max(initial=0.0))
     holes = holes[np.linalg.norm(holes, axis=1) < NEAR_UM]
     nearest = holes[np.linalg.norm(holes, axis=1).argmin()] if len(holes) else np.zeros(2)
@@ -220,9 +220,9 @@ def _sites(
     film = HOLE_TYPES[bench.grid.hole_type]
     options = {"second_look": False, "hole_diameter_um": film.hole_um, "hole_pitch_um": film.pitch_um}
     found = worker.find_holes(bench.eyes.holes, options if bench.eyes is PICTURED else {}, look)
-    true = conditions.sites_in(bench.instrument, bench.world, view, bench.known)
+    true = hole_sites.sites_in(bench.instrument, bench.world, view, bench.known)
     middle = view.places_of(middle_of(view))
-    within = conditions.holes_at(bench.instrument, bench.world, bench.known, float(middle[0]), float(middle[1]))
+    within = hole_sites.holes_at(bench.instrument, bench.world, bench.known, float(middle[0]), float(middle[1]))
     of = conditions.path_of(of, within)
     if not found.holes or found.lattice is None:
         seen.add(f"{level} lattice", name, of, ice_nm, None)
@@ -283,8 +283,8 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
     look = look_at(got)
     middle = view.places_of(middle_of(view))
     of, ice_nm = conditions.film_at(bench.world, float(middle[0]), float(middle[1]))
-    sites = conditions.sites_in(bench.instrument, bench.world, view, bench.known)
-    of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, middle_of(view)))
+    sites = hole_sites.sites_in(bench.instrument, bench.world, view, bench.known)
+    of = conditions.path_of(of.partition(PARTICULAR)[0], hole_sites.middle_site(sites, middle_of(view)))
     if bench.world.film.hole_um:
         _sites(bench, seen, name, "hole", look, view, unit, of, ice_nm)
     _offset(bench, seen, name, square, look, view, of, ice_nm)
@@ -296,7 +296,7 @@ def _view(bench: Bench, seen: Observations, name: str, square: _Square, at_um: t
         _exposure(bench, seen, name, place)
 
 
-def _shots(bench: Bench, sites: conditions.SitesInView, view: View, both: bool) -> list[tuple[float, float]]:
+def _shots(bench: Bench, sites: hole_sites.SitesInView, view: View, both: bool) -> list[tuple[float, float]]:
     """Choose where to expose: the hole in the middle, with ``both`` another too, each a little beside its middle."""
     whole = [n for n, what in enumerate(sites.of) if not what.startswith(("cut", "gone", "border"))]
     whole.sort(key=lambda n: float(np.linalg.norm(sites.places_px[n] - middle_of(view))))
@@ -330,7 +330,7 @@ def _offset(
 
 def see_exposure(bench: Bench, seen: Observations, name: str, i: int, j: int) -> None:
     """Go to a hole with ice in it, focus beside it, wait for rest, and expose it; nothing else is looked at."""
-    sites = conditions.sites_of(bench.instrument, bench.world, i, j)
+    sites = hole_sites.sites_of(bench.instrument, bench.world, i, j)
     iced = [n for n, of in enumerate(sites.of) if of.startswith(conditions.ICE)]
     if not iced:
         return

@@ -10,7 +10,7 @@ import pytest
 from epicycle.hardware.records import StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope
 from epicycle.hardware.simulator.instrument.instrument import Instrument
-from epicycle.hardware.simulator.pixel_free import conditions
+from epicycle.hardware.simulator.pixel_free import conditions, hole_sites
 from epicycle.hardware.simulator.pixel_free.error_models import PARTICULAR, load_error_models
 
 Behind = Callable[[SimulatedMicroscope], Instrument]
@@ -23,16 +23,16 @@ def _of_kind(bench: Callable[..., Any], behind: Behind, on_square: OnSquare, kin
     return behind(scope)
 
 
-@pytest.mark.parametrize(("kind", "usual"), [("good", conditions.OPEN), ("filled-holes", conditions.FILLED)])
+@pytest.mark.parametrize(("kind", "usual"), [("good", hole_sites.OPEN), ("filled-holes", hole_sites.FILLED)])
 def test_holes_that_hold_more_ice_than_their_film_are_told_apart(
     bench: Callable[..., Any], behind: Behind, on_square: OnSquare, kind: str, usual: str
 ) -> None:
     instrument = _of_kind(bench, behind, on_square, kind)
     world = instrument.world
     assert world is not None
-    known: conditions.Known = {}
+    known: hole_sites.Known = {}
     x, y = world.centre_of(0, 0)
-    assert conditions.holes_at(instrument, world, known, x, y) == usual
+    assert hole_sites.holes_at(instrument, world, known, x, y) == usual
     holds = Counter(of.split(PARTICULAR)[1] for of in known[0, 0].of)
     assert holds.most_common(1)[0][0] == usual
 
@@ -93,7 +93,7 @@ def test_holes_with_less_ice_than_the_others_of_their_view_are_bright(
     instrument = _of_kind(bench, behind, on_square, "good")
     assert instrument.world is not None
     view = instrument.view(instrument.profile.levels["square"].preset, instrument.clock.now())
-    sites = conditions.sites_in(instrument, instrument.world, view, {})
+    sites = hole_sites.sites_in(instrument, instrument.world, view, {})
     paths = [name.split(PARTICULAR) for name in sites.of]
     assert {path[3] for path in paths} == {"R1.2/1.3"}
     iced = np.flatnonzero([path[0] == "ice" for path in paths])
@@ -102,17 +102,17 @@ def test_holes_with_less_ice_than_the_others_of_their_view_are_bright(
     thin, thick = by_ice[: len(iced) // 4], by_ice[-len(iced) // 4 :]
     assert np.median(sites.stands[thin]) > 1.05 > 0.95 > np.median(sites.stands[thick])
     for path, ice_nm in zip(paths, sites.ice_nm, strict=True):
-        assert path[2] == conditions.HOLDING[int(np.searchsorted(conditions.ICE_NM, ice_nm))]
+        assert path[2] == hole_sites.HOLDING[int(np.searchsorted(hole_sites.ICE_NM, ice_nm))]
 
 
 def test_what_is_usual_is_told_by_whole_holes() -> None:
     of = ["ice > open > to 40 nm > R2/1"] * 5 + ["cut > open > to 40 nm > R2/1"] * 6
     brighter = np.array([0.2, 0.2, 0.2, 0.1, 0.3, *[0.01] * 6])
     hidden = np.linspace(-0.9, 0.4, len(of))
-    stands = conditions._standing_beside(brighter, hidden, of)
+    stands = hole_sites._standing_beside(brighter, hidden, of)
     assert stands[:5] == pytest.approx([1, 1, 1, 0.5, 1.5])
     assert stands[5:] == pytest.approx(hidden[5:])
-    assert len(conditions._standing_beside(np.zeros(0), np.zeros(0), [])) == 0
+    assert len(hole_sites._standing_beside(np.zeros(0), np.zeros(0), [])) == 0
 
 
 def test_cut_holes_are_told_by_how_much_of_them_is_hidden(
@@ -121,13 +121,13 @@ def test_cut_holes_are_told_by_how_much_of_them_is_hidden(
     instrument = _of_kind(bench, behind, on_square, "good")
     world = instrument.world
     assert world is not None
-    sites = conditions.sites_of(instrument, world, 0, 0)
+    sites = hole_sites.sites_of(instrument, world, 0, 0)
     cut = [n for n, name in enumerate(sites.of) if name.startswith("cut")]
     assert len(cut) > 20
     assert [n for n, beyond in enumerate(sites.beyond_radii) if beyond >= -1] == cut
     squares = world.squares_at(sites.x_um[cut], sites.y_um[cut])
     under_bar_um = world.bar_distance_um(sites.x_um[cut], sites.y_um[cut], squares)
-    stands = conditions._standing_beside(sites.brighter, sites.beyond_radii, sites.of)
+    stands = hole_sites._standing_beside(sites.brighter, sites.beyond_radii, sites.of)
     assert stands[cut] * sites.radius_um[cut] == pytest.approx(under_bar_um)
 
 
@@ -137,7 +137,7 @@ def test_the_more_of_a_hole_is_hidden_the_less_is_made_of_it(film: tuple[str, st
     table = load_error_models("demo-2k").tables["square site"]
     evenly = (np.arange(20) + 0.5) / 20
     chance, quantile = (part.ravel() for part in np.meshgrid(evenly, evenly))
-    of = conditions.path_of(f"cut{film[0]}", conditions.OPEN, "to 80 nm", film[1])
+    of = conditions.path_of(f"cut{film[0]}", hole_sites.OPEN, "to 80 nm", film[1])
     scores = []
     for beyond_radii in (-0.8, 0.0, 0.45):
         drawn = table.draw([of] * len(chance), np.full(len(chance), beyond_radii), chance, quantile)
@@ -151,7 +151,7 @@ def test_holes_that_stand_out_score_best() -> None:
     half = np.full(1, 0.5)
 
     def usual_score(film: str, of: str, stands: float) -> float:
-        path = conditions.path_of(of, conditions.OPEN, "to 80 nm" if of.startswith("ice") else "to 40 nm", film)
+        path = conditions.path_of(of, hole_sites.OPEN, "to 80 nm" if of.startswith("ice") else "to 40 nm", film)
         return float(table.draw([path], np.array([stands]), half * 0, half)[0, 0])
 
     for film, gold in (("R1.2/1.3", ""), ("R2/1", ""), ("UltrAuFoil R1.2/1.3", " on gold")):

@@ -5,7 +5,6 @@ draws what they would have answered. So it holds truth: nothing that decides or 
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +23,7 @@ from ..pictures.counting import counted_share
 from ..pictures.illuminated import layers_seen, light_of, matter_of
 from ..pictures.movie import aberrations, path_px
 from ..pictures.render_survey import Blur, Light, lit, transmitted
-from ..pictures.specimen import Stain, View, holes_in
+from ..pictures.specimen import Stain, View
 from .error_models import PARTICULAR
 
 THUMBNAIL_PX = 16
@@ -48,23 +47,6 @@ DARK_SHARE, DARK_SCALE = 0.62, 0.25
 FAINT, FULL, WHOLE_SHARE = 0.2, 0.9, 0.95
 """Light against the usual from which an opening is worth something and from which all; and the same of its area."""
 
-FILLED_SHARE = 0.5
-"""A hole counts as filled when its ice leaves it less than this share of the contrast of an empty one."""
-
-NUMBERS = ("x_um", "y_um", "radius_um", "ice_nm", "brighter", "beyond_radii")
-"""Fields of sites that are put together from square to square."""
-
-CUT = "cut"
-NOT_WHOLE = (CUT, "gone", "border")
-"""Sites that say nothing of what is usual: no whole hole is seen there."""
-
-LEAST_BRIGHTER = 0.01
-"""The least by which the usual hole counts as brighter than film, as part of the beam."""
-
-ICE_NM = (40.0, 80.0, 120.0, 200.0, 300.0)
-HOLDING = ("to 40 nm", "to 80 nm", "to 120 nm", "to 200 nm", "to 300 nm", "thicker")
-"""Ice tells holes apart that stand alike beside the others of their view."""
-
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
 """Exposures are told apart by the drift at their beginning: it blurs frames, and all of one visit alike."""
@@ -78,9 +60,6 @@ UNIT_A = 4.0
 ICE, SUPPORTED = "ice", "ice on film"
 WITH_SAMPLE = (ICE, SUPPORTED)
 """Spots of which the resolution that can be reached is known: in a hole, and on film where there are no holes."""
-
-OPEN, FILLED = "open", "filled"
-"""Whether a hole is brighter than the film, as most are, or holds so much ice that it hardly is."""
 
 Ints = NDArray[np.int64]
 
@@ -120,29 +99,6 @@ class Openings:
             self.i[which], self.j[which], self.x_um[which], self.y_um[which], self.side_um[which],
             self.light[which], self.standing[which], tuple(self.of[n] for n in which),
         )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Sites:
-    """Sites of the hole lattice, one array element each: indices, place in the grid's frame, radius, ice, class.
-
-    ``brighter`` is how much more of the beam gets through in the middle of the hole than through the film around it;
-    ``beyond_radii`` how far the middle lies beyond the edge of the opening or the grid's rim, less than none within.
-    """
-
-    a: Ints
-    b: Ints
-    x_um: Floats
-    y_um: Floats
-    radius_um: Floats
-    ice_nm: Floats
-    brighter: Floats
-    beyond_radii: Floats
-    of: tuple[str, ...]
-
-
-Known = dict[tuple[int, int], Sites]
-"""Sites of squares by the squares' indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,22 +210,10 @@ def path_of(*names: str) -> str:
     return PARTICULAR.join(name for name in names if name)
 
 
-def holes_at(instrument: Instrument, world: GridWorld, known: Known, x_um: float, y_um: float) -> str:
-    """Say whether most holes of the square at a place are open or filled; empty where there are none."""
-    if world.film.hole_um == 0:
-        return ""
-    i, j = world.square_at(np.array([x_um]), np.array([y_um]))
-    every = known_sites(instrument, world, known, int(i[0]), int(j[0])).of
-    if not every:
-        return ""
-    filled = sum(FILLED in name.split(PARTICULAR) for name in every)
-    return FILLED if 2 * filled > len(every) else OPEN
-
-
 def _film_of(world: GridWorld, kind: int) -> str:
     if kind == SquareKind.EMPTY:
         return "no film"
-    return _on(world, "film" if world.film.hole_um else "film without holes")
+    return on_material(world, "film" if world.film.hole_um else "film without holes")
 
 
 def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[str, float]:
@@ -287,8 +231,8 @@ def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[s
         return "bar", 0.0
     ice = float(layers.ice_nm[free].mean())
     if float((layers.film_nm[free] > THIN_FILM_NM).mean()) < 0.5:
-        return _on(world, "little film"), ice
-    return path_of(_on(world, "film"), world.spec.hole_type), ice
+        return on_material(world, "little film"), ice
+    return path_of(on_material(world, "film"), world.spec.hole_type), ice
 
 
 def height_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
@@ -303,97 +247,14 @@ def height_place(instrument: Instrument, at: datetime) -> tuple[str, float]:
     return _film_of(world, int(square.kind[0])), float(world.ice_nm(x, y)[0])
 
 
-def middle_site(sites: "SitesInView", middle_px: Floats) -> str:
-    """Give the class of the site nearest to the middle of a view; ``no site`` where there is none."""
-    if not sites.of:
-        return "no site"
-    return sites.of[int(np.linalg.norm(sites.places_px - middle_px, axis=1).argmin())].partition(PARTICULAR)[0]
-
-
-def squares_under(world: GridWorld, view: View) -> list[tuple[int, int]]:
-    """Name the squares that a view may show."""
-    corners = view.corners
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    half = world.bars.mesh.opening_um / 2
-    limit = world.squares.i.shape[0] // 2
-    i, j = world.square_at(*corners.T)
-    found = []
-    for first in range(max(int(i.min()) - 1, -limit), min(int(i.max()) + 2, limit + 1)):
-        for second in range(max(int(j.min()) - 1, -limit), min(int(j.max()) + 2, limit + 1)):
-            middle = world.centre_of(first, second)
-            if (middle + half > low).all() and (middle - half < high).all():
-                found.append((first, second))
-    return found
-
-
-def known_sites(instrument: Instrument, world: GridWorld, known: Known, i: int, j: int) -> Sites:
-    """Give the sites of one square; ``known`` keeps squares that were looked at before."""
-    if (i, j) not in known:
-        known[i, j] = sites_of(instrument, world, i, j)
-    return known[i, j]
-
-
-def sites_of(instrument: Instrument, world: GridWorld, i: int, j: int) -> Sites:
-    """Describe every site of one square, those that the bars cut included."""
-    half = world.bars.mesh.opening_um * 0.75
-    corners = world.centre_of(i, j) + half * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
-    holes = holes_in(world, corners)
-    own = world.squares_at(holes.x_um, holes.y_um)
-    edge = world.bar_distance_um(holes.x_um, holes.y_um, own)
-    edge = np.maximum(edge, np.hypot(holes.x_um, holes.y_um) - RIM_UM)
-    shown = np.nonzero((own.i == i) & (own.j == j) & (edge < 0.5 * holes.radius_um))
-    ice = world.ice_in_hole(holes)[shown]
-    beyond = (edge / holes.radius_um)[shown]
-    known = {(hole.a, hole.b): hole.resolution_a for hole in truth.square_of(world, i, j).holes}
-    a, b = holes.a[shown], holes.b[shown]
-    empty_square = int(world.square(i, j).kind[0]) == SquareKind.EMPTY
-    brighter, filled = _against_film(instrument, world, holes.x_um[shown], holes.y_um[shown], ice)
-    of = []
-    for n, (first, second) in enumerate(zip(a.tolist(), b.tolist(), strict=True)):
-        reached = known.get((first, second), math.inf)
-        name = _site_class(reached, float(ice[n]), bool(beyond[n] < -1), empty_square)
-        of.append(_site(world, name, FILLED if filled[n] else OPEN, float(ice[n])))
-    places = (holes.x_um[shown], holes.y_um[shown], holes.radius_um[shown])
-    return Sites(a, b, *places, ice, brighter, beyond, tuple(of))
-
-
-def _against_film(
-    instrument: Instrument, world: GridWorld, x: Floats, y: Floats, ice_nm: Floats
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Say how much brighter holes are than the film around them, and in which ice makes up for the film that is gone.
-
-    Those stand out little, or are dark.
-    """
-    paths, _ = matter_of(instrument)
-    empty, around_nm = world.film.thickness_nm / paths.film_nm, world.ice_nm(x, y)
-    contrast = (around_nm - ice_nm) / paths.ice_nm + empty
-    brighter = np.exp(-ice_nm / paths.ice_nm) - np.exp(-around_nm / paths.ice_nm - empty)
-    return np.asarray(brighter), np.asarray(contrast < FILLED_SHARE * empty)
-
-
-def _site_class(reached_a: float, ice_nm: float, whole: bool, empty_square: bool) -> str:
-    if empty_square:
-        return "gone"
-    if not whole:
-        return CUT
-    if math.isfinite(reached_a):
-        return "ice"
-    return "dry" if ice_nm < truth.EMPTY_NM else "spoilt"
-
-
-def _on(world: GridWorld, name: str) -> str:
+def on_material(world: GridWorld, name: str) -> str:
     """Tell classes apart by what the film is made of."""
     return f"{name} on gold" if world.film.gold else name
 
 
 def grid_class(world: GridWorld) -> str:
     """Tell grids apart by their kind and what their film is made of, then by mesh, then by the film's holes."""
-    return path_of(_on(world, world.spec.kind), f"mesh {world.spec.mesh}", world.spec.hole_type)
-
-
-def _site(world: GridWorld, name: str, holds: str, ice_nm: float) -> str:
-    """Tell classes of sites apart by film, whether the hole is filled, how much ice that is, and lattice."""
-    return path_of(_on(world, name), holds, HOLDING[bisect_left(ICE_NM, ice_nm)], world.spec.hole_type)
+    return path_of(on_material(world, world.spec.kind), f"mesh {world.spec.mesh}", world.spec.hole_type)
 
 
 def spot_of(instrument: Instrument, preset: Preset, at: datetime, marks: Sequence[Stain]) -> Spot:
@@ -440,60 +301,6 @@ def _spot_class(free: float, film: float, reached_a: float, supported: bool) -> 
     if film > 0.5:
         return SUPPORTED
     return "edge" if film > 0.1 else ICE
-
-
-@dataclass(frozen=True, slots=True)
-class SitesInView:
-    """Sites that a view shows, one array element each; ``places_px`` (n, 2) are true places (row, col).
-
-    ``stands`` is how each stands beside the usual hole of the view; see `_standing_beside`.
-    """
-
-    a: Ints
-    b: Ints
-    places_px: Floats
-    radius_um: Floats
-    ice_nm: Floats
-    stands: Floats
-    of: tuple[str, ...]
-
-
-def sites_in(instrument: Instrument, world: GridWorld, view: View, known: Known) -> SitesInView:
-    """Describe the sites in a view, none on a film without a lattice; ``known`` keeps squares that were looked at."""
-    under = squares_under(world, view) if world.film.hole_um else []
-    found = [known_sites(instrument, world, known, *index) for index in under]
-    if not found:
-        none = np.zeros(0)
-        return SitesInView(none.astype(np.int64), none.astype(np.int64), np.zeros((0, 2)), none, none, none, ())
-    x, y, radius, ice, brighter, beyond = (np.concatenate([getattr(part, name) for part in found]) for name in NUMBERS)
-    a, b = (np.concatenate([getattr(part, name) for part in found]) for name in ("a", "b"))
-    of = [name for part in found for name in part.of]
-    places = view.pixels_of(np.stack([x, y], axis=-1))
-    size, reach = np.array([view.rows, view.cols]), radius / view.pixel_um
-    shown = np.flatnonzero(((places >= -0.5) & (places <= size - 0.5)).all(axis=1))
-    inner = np.asarray(((places - reach[:, None] >= -0.5) & (places + reach[:, None] <= size - 0.5)).all(axis=1))
-    names = tuple(of[n] if inner[n] else _at_border(world, of[n]) for n in shown)
-    stands = _standing_beside(brighter[shown], beyond[shown], names)
-    return SitesInView(a[shown], b[shown], places[shown], radius[shown], ice[shown], stands, names)
-
-
-def _standing_beside(brighter: Floats, beyond_radii: Floats, of: Sequence[str]) -> Floats:
-    """Say how much brighter than film each hole is, against the usual one of its view; of cut ones what is hidden.
-
-    Finders score a hole by how much brighter than its film it is, against the others of the picture: of these the ones
-    with the least ice score best, and all that are well above the usual alike. Ice alone does not tell that. Of a hole
-    that a bar cuts they make the more the less is hidden: told by how far its middle lies beyond the edge, in radii.
-    """
-    whole = np.array([not name.startswith(NOT_WHOLE) for name in of], np.bool_)
-    among = brighter[whole & (brighter > 0)]
-    usual = max(float(np.median(among)), LEAST_BRIGHTER) if len(among) else LEAST_BRIGHTER
-    cut = np.array([name.startswith(CUT) for name in of], np.bool_)
-    return np.where(cut, beyond_radii, brighter / usual)
-
-
-def _at_border(world: GridWorld, of: str) -> str:
-    """Give the class of a site that the picture's border cuts."""
-    return path_of(_on(world, "border"), of.partition(PARTICULAR)[2])
 
 
 def film_picture(

@@ -23,9 +23,10 @@ from ..grid.world import GridWorld
 from ..instrument.instrument import Instrument, Seen
 from ..pictures.illuminated import light_of, matter_of
 from ..pictures.specimen import Stain, View
-from . import conditions
-from .conditions import Openings, Sites, SitesInView, Spot
+from . import conditions, hole_sites
+from .conditions import Openings, Spot
 from .error_models import CATEGORIES, GROUPS, PARTICULAR, STATUSES, ErrorModels, general
+from .hole_sites import Sites, SitesInView
 
 FOCUS_PLACE_UM = 1.0
 """Measurements of focus so near to each other are of one place."""
@@ -254,12 +255,12 @@ class PixelFree:
         middle = look.middle
         of, ice_nm = conditions.film_at(look.world, float(middle[0]), float(middle[1]))
         rng = self._rng(look.instrument, "sightings")
-        sites = conditions.sites_in(look.instrument, look.world, look.view, self._sites)
+        sites = hole_sites.sites_in(look.instrument, look.world, look.view, self._sites)
         opening = self._centre(look, of, rng) if look.level == "square" else None
         if look.level == "hole":
-            of = conditions.path_of(of.partition(PARTICULAR)[0], conditions.middle_site(sites, look.middle_px))
+            of = conditions.path_of(of.partition(PARTICULAR)[0], hole_sites.middle_site(sites, look.middle_px))
         landmarks = self._landmarks(look, of, ice_nm, rng)
-        within = conditions.holes_at(look.instrument, look.world, self._sites, float(middle[0]), float(middle[1]))
+        within = hole_sites.holes_at(look.instrument, look.world, self._sites, float(middle[0]), float(middle[1]))
         holes = self._holes(look, sites, conditions.path_of(of, within), ice_nm, rng)
         return {"level": look.level, "opening": opening, **landmarks, **holes}
 
