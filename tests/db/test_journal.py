@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session as OrmSession
 
 from epicycle.db.connection import create_record
@@ -93,6 +93,41 @@ def test_a_failed_act_is_tried_again_and_one_that_may_have_run_is_settled(journa
     assert journal.step_status("b") == "lost"
     with journal.read() as db:
         assert db.scalars(select(Grid.name)).one() == "lost"
+
+
+def test_a_state_row_is_read_once_and_stands_as_it_was_written_last(journal: Journal) -> None:
+    asked: list[str] = []
+
+    @event.listens_for(journal._reader, "before_cursor_execute")
+    def _(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "FROM grid" in statement:
+            asked.append(statement)
+
+    first = journal.row(Grid, 1)
+    assert (first.name, len(asked)) == ("one", 1)
+    with journal.write() as entry:
+        rename(entry, "two")
+    # Who was given the row before keeps what it was then.
+    assert (first.name, journal.row(Grid, 1).name) == ("one", "two")
+    journal.step("three", "kind", lambda _: None, lambda entry, _: rename(entry, "three"))
+    assert journal.row(Grid, 1).name == "three"
+    assert len(asked) == 1
+
+
+def test_what_was_rolled_back_never_stands(journal: Journal) -> None:
+    assert journal.row(Grid, 1).name == "one"
+
+    def breaks(entry: Entry, _: object) -> None:
+        rename(entry, "two")
+        entry.db.flush()
+        raise Slipped("no")
+
+    with pytest.raises(Slipped):
+        journal.step("two", "kind", lambda _: None, breaks)
+    assert journal.row(Grid, 1).name == "one"
+    assert journal.step_status("two") == "started"
+    journal.step("two", "kind", lambda _: None, lambda entry, _: rename(entry, "two"))
+    assert (journal.row(Grid, 1).name, journal.step_status("two")) == ("two", "done")
 
 
 def test_the_intent_is_kept_and_given_again(journal: Journal) -> None:
