@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from epicycle.hardware.records import StagePosition
+from epicycle.hardware.records import ImageShift, StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope
 from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.hardware.simulator.pixel_free import conditions, hole_sites
@@ -166,3 +166,44 @@ def test_a_lattice_of_filled_holes_is_found_less_often() -> None:
     shares = {holds: table.share(conditions.path_of("film", "ice", holds), 60.0) for holds in ("open", "filled")}
     assert shares["open"] > 0.9
     assert shares["filled"] < shares["open"] - 0.2
+
+
+def test_steps_of_the_light_are_told_from_what_is_even_or_slopes() -> None:
+    even = np.full((16, 16), 0.3, np.float32)
+    slope, slight, strong = even * np.linspace(0.9, 1.1, 16, dtype=np.float32), even.copy(), even.copy()
+    slight[:, 9:] *= 1.1
+    strong[:, 9:] *= 2.0
+    told = [conditions.STEPPED[conditions.steps_in(light)] for light in (even, slope, slight, strong)]
+    assert told == ["even", "even", "slight steps", "steps"]
+
+
+def test_where_one_focuses_is_told_by_its_steps_as_far_as_pictures_for_it_reach(
+    bench: Callable[..., Any], behind: Behind, on_square: OnSquare
+) -> None:
+    """Clean film between holes is even; so near a hole that its rim is in the field, it has steps."""
+    scope = bench(world={"grids": {"1": {"kind": "good", "empty": 0}}}, folder="focus").connect()
+    on_square(scope)
+    instrument = behind(scope)
+    world, focus, at = instrument.world, instrument.profile.levels["focus"].preset, instrument.clock.now()
+    assert world is not None
+    middle = world.centre_of(0, 0)
+    radius_um, told = world.film.hole_um / 2, {}
+    holes = hole_sites.sites_of(instrument, world, 0, 0)
+    nearest = int(np.hypot(holes.x_um - middle[0], holes.y_um - middle[1]).argmin())
+    beside = world.film.basis_um @ np.array([0.5, 0.5])
+    for name, share in (("between", 1.0), ("rim", (radius_um + 0.05) / np.linalg.norm(beside))):
+        place = np.array([holes.x_um[nearest], holes.y_um[nearest]]) + share * beside
+        here = np.array(instrument.to_grid(instrument.looked_at(at)))
+        turn = instrument.seating.turn_rad
+        c, s = np.cos(turn), np.sin(turn)
+        scope.shift_image(ImageShift(*(np.array([[c, -s], [s, c]]) @ (place - here))))
+        told[name] = conditions.focus_place(instrument, focus, at)[0]
+        scope.shift_image(ImageShift())
+    assert told["between"] == "film > even > R1.2/1.3"
+    assert told["rim"].split(PARTICULAR)[1] != "even"
+
+
+def test_under_thick_ice_focus_is_found_where_there_are_steps() -> None:
+    table = load_error_models("demo-2k").tables["autofocus"]
+    assert table.share("film > even > R1.2/1.3", 300.0) < 0.03 < 0.5 < table.share("film > steps > R1.2/1.3", 300.0)
+    assert table.share("film > even > R1.2/1.3", 60.0) == 1.0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from ..grid.cells import Floats
 from ..grid.film import RIM_UM
 from ..grid.openings import SquareKind
 from ..grid.world import GridWorld
+from ..instrument import beam_tilt
 from ..instrument.instrument import Instrument
 from ..pictures.counting import counted_share
 from ..pictures.illuminated import layers_seen, light_of, matter_of
@@ -46,6 +48,12 @@ DARK_SHARE, DARK_SCALE = 0.62, 0.25
 
 FAINT, FULL, WHOLE_SHARE = 0.2, 0.9, 0.95
 """Light against the usual from which an opening is worth something and from which all; and the same of its area."""
+
+STEP_PX, STEPS = 1.0, (0.006, 0.045)
+STEPPED = ("even", "slight steps", "steps")
+"""What changes within so many of the small picture's pixels is a step; relative spread of the light by such from which
+steps are slight and strong, and what fields are then called. Under thick ice an autofocus finds next to nothing in even
+fields, something in every third with slight steps, and nearly always something where they are strong."""
 
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
@@ -219,20 +227,31 @@ def _film_of(world: GridWorld, kind: int) -> str:
 def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[str, float]:
     """Say what lies where the instrument focuses: film, too little of it, or a bar, with the holes' kind; and the ice.
 
-    The ice is the mean over what of the field is no bar: it is what hides the film's grain.
+    Two things can be seen there: the film's grain, which thick ice hides, and steps in the light, as the edges of a
+    piece of dirt, which nothing hides. So films are told apart by their steps; the ice is the mean over what of the
+    field is no bar.
     """
     world = instrument.world
     if world is None:
         return "nothing", 0.0
-    view = instrument.view(preset, at)
-    layers = layers_seen(instrument, view.coarser(max(math.ceil(min(view.rows, view.cols) / THUMBNAIL_PX), 1)), ())
+    nodes = {"rows_px": THUMBNAIL_PX, "cols_px": THUMBNAIL_PX, "pixel_size_a": beam_tilt.FINE_UM * 1e4 / THUMBNAIL_PX}
+    view = instrument.view(preset.model_copy(update={**nodes, "binning": 1}), at)
+    layers = layers_seen(instrument, view, ())
     free = layers.free > 0.5
     if free.mean() < 0.5:
         return "bar", 0.0
     ice = float(layers.ice_nm[free].mean())
+    voltage_kv = instrument.profile.optics.voltage_kv
+    steps = STEPPED[steps_in(transmitted(layers, *matter_of(instrument, preset), 0.0, view.pixel_um, voltage_kv))]
     if float((layers.film_nm[free] > THIN_FILM_NM).mean()) < 0.5:
-        return on_material(world, "little film"), ice
-    return path_of(on_material(world, "film"), world.spec.hole_type), ice
+        return path_of(on_material(world, "little film"), steps), ice
+    return path_of(on_material(world, "film"), steps, world.spec.hole_type), ice
+
+
+def steps_in(through: NDArray[np.float32]) -> int:
+    """Say whether light over a field of so few pixels is even, has slight steps, or strong ones: 0, 1, 2."""
+    smooth = cv2.GaussianBlur(through, (0, 0), STEP_PX)
+    return int(np.searchsorted(STEPS, float((through - smooth).std() / through.mean())))
 
 
 def height_place(instrument: Instrument, at: datetime) -> tuple[str, float]:

@@ -38,14 +38,14 @@ ANY = "any"
 """Class of the cells that stand for classes nobody has fitted."""
 
 
-MEANING = 3
+MEANING = 4
 """Counted up when tables are told by something else, or their numbers are others: what was fitted before is no more."""
 
 
 class Provenance(Frozen):
     """Where the numbers are from."""
 
-    meaning: Literal[3] = Field(description="Which meaning of the tables they have.")
+    meaning: Literal[4] = Field(description="Which meaning of the tables they have.")
     command: str = Field(description="What made this file.")
     seeds: tuple[int, ...] = Field(description="Seeds of the worlds it looked at.")
     version: str = Field(description="Version of the package whose pictures and detectors were used.")
