@@ -53,7 +53,7 @@ STEP_PX, STEPS = 1.0, (0.006, 0.045)
 STEPPED = ("even", "slight steps", "steps")
 """What changes within so many of the small picture's pixels is a step; relative spread of the light by such from which
 steps are slight and strong, and what fields are then called. Under thick ice an autofocus finds next to nothing in even
-fields, something in every third with slight steps, and nearly always something where they are strong."""
+fields, something in some with slight steps, and nearly always something where they are strong."""
 
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
@@ -225,11 +225,11 @@ def _film_of(world: GridWorld, kind: int) -> str:
 
 
 def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[str, float]:
-    """Say what lies where the instrument focuses: film, too little of it, or a bar, with the holes' kind; and the ice.
+    """Say what lies where the instrument focuses: film, too little of it, or a bar, and what it shows; and the ice.
 
     Two things can be seen there: the film's grain, which thick ice hides, and steps in the light, as the edges of a
-    piece of dirt, which nothing hides. So films are told apart by their steps; the ice is the mean over what of the
-    field is no bar.
+    piece of dirt, which nothing hides. So films are told apart by their steps, and only where there are none by the
+    holes' kind; the ice is the mean over what of the field is no bar.
     """
     world = instrument.world
     if world is None:
@@ -245,7 +245,8 @@ def focus_place(instrument: Instrument, preset: Preset, at: datetime) -> tuple[s
     steps = STEPPED[steps_in(transmitted(layers, *matter_of(instrument, preset), 0.0, view.pixel_um, voltage_kv))]
     if float((layers.film_nm[free] > THIN_FILM_NM).mean()) < 0.5:
         return path_of(on_material(world, "little film"), steps), ice
-    return path_of(on_material(world, "film"), steps, world.spec.hole_type), ice
+    film = path_of(on_material(world, "film"), steps)
+    return (path_of(film, world.spec.hole_type) if steps == STEPPED[0] else film), ice
 
 
 def steps_in(through: NDArray[np.float32]) -> int:
