@@ -20,7 +20,6 @@ A night with pixels takes minutes. Observations and nights that were made are ke
 """
 
 import argparse
-import gc
 import json
 import shutil
 import sys
@@ -346,7 +345,6 @@ def _summed(nights: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def time_nights(count: int, seed: int, slots: int = 12) -> dict[str, float]:
     """Run pixel-free nights one after the other, each in a folder of its own that lives in memory."""
-    gc.freeze()  # as `epicycle run` does
     memory = Path("/dev/shm")
     cpu, exposures = [], []
     wall = time.perf_counter()

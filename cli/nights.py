@@ -1,6 +1,5 @@
 """Running a night: from the start, from the demonstration, or on from where it was left."""
 
-import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -125,7 +124,6 @@ def _go(night: "Night", lease: "Lease", settings: "Settings", *, quiet: bool) ->
     from ..web.live import final_ranking, follow
     from ..web.report import render_report
 
-    gc.freeze()  # what was imported stays: looked through at every collection, it takes a twentieth of the night's work
     folder = night.folder
     record, report_path = record_in(folder), folder / "report.html"
     refresh = partial(render_report, record, report_path)
