@@ -83,7 +83,7 @@ ABOUT: Mapping[str, str] = {
     "picture offset": "View of holes found in the picture of its square, by film and middle site; covariate as there.",
     "reload": "Registration of a grid that was loaded again, by kind of grid; covariate: none.",
     "height": "Eucentric height by tilting, by what lies there; covariate: ice there in nm.",
-    "autofocus": "Defocus after an autofocus, by what lies in the field, its steps, lattice; covariate: ice there, nm.",
+    "autofocus": "Defocus after an autofocus, less the tilt scale's part, by field, steps, lattice; covariate: ice nm.",
     "verdict": "Verdict on an exposure, by what it looks at, what blurs it, drift; covariate: Å to be reached, or ice.",
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..detectors.records import FoundHole, HoleDetections
 from ..hardware.errors import FocusFailed
 from ..hardware.records import ImageShift, StagePosition
+from ..hardware.simulator.instrument import beam_tilt
 from ..hardware.simulator.pictures.illuminated import matter_of
 from ..hardware.simulator.pictures.view import View
 from ..hardware.simulator.pixel_free import conditions, hole_sites
@@ -181,7 +182,9 @@ def _focused(bench: Bench, seen: Observations, name: str, shift_um: tuple[float,
         seen.add("autofocus", name, of, ice_nm, None)
         return False
     now = bench.clock.now()
-    error_um = instrument.true_defocus_um(instrument.looked_at(now), now) - DEFOCUS_UM
+    # What the beam tilt's scale makes is the same all night; each instrument adds its own.
+    scale_um = beam_tilt.scale_offset_um(instrument, DEFOCUS_UM)
+    error_um = instrument.true_defocus_um(instrument.looked_at(now), now) - DEFOCUS_UM - scale_um
     answer = [error_um, focused.defocus_um - DEFOCUS_UM, float(focused.trusted)]
     seen.add("autofocus", name, of, ice_nm, answer)
     return focused.trusted

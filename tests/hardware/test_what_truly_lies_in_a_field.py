@@ -9,12 +9,15 @@ import pytest
 
 from epicycle.hardware.records import ImageShift, StagePosition
 from epicycle.hardware.simulator import SimulatedMicroscope
+from epicycle.hardware.simulator.instrument import beam_tilt
 from epicycle.hardware.simulator.instrument.instrument import Instrument
 from epicycle.hardware.simulator.pixel_free import conditions, hole_sites
 from epicycle.hardware.simulator.pixel_free.error_models import PARTICULAR, load_error_models
 
 Behind = Callable[[SimulatedMicroscope], Instrument]
 OnSquare = Callable[..., StagePosition]
+
+THIN = {"grids": {"1": {"kind": "good", "ice_nm": 30, "empty": 0, "torn": 0, "thick": 0, "cracked": 0}}}
 
 
 def _of_kind(bench: Callable[..., Any], behind: Behind, on_square: OnSquare, kind: str) -> Instrument:
@@ -177,30 +180,56 @@ def test_steps_of_the_light_are_told_from_what_is_even_or_slopes() -> None:
     assert told == ["even", "even", "slight steps", "steps"]
 
 
+def look_beside_a_hole(scope: SimulatedMicroscope, instrument: Instrument, share: float) -> None:
+    """Shift the image so far from the middle square's middle hole towards the place between four."""
+    world, at = instrument.world, instrument.clock.now()
+    assert world is not None
+    scope.shift_image(ImageShift())
+    holes, middle = hole_sites.sites_of(instrument, world, 0, 0), world.centre_of(0, 0)
+    nearest = int(np.hypot(holes.x_um - middle[0], holes.y_um - middle[1]).argmin())
+    beside = world.film.basis_um @ np.array([0.5, 0.5])
+    place = np.array([holes.x_um[nearest], holes.y_um[nearest]]) + share * beside
+    here = np.array(instrument.to_grid(instrument.looked_at(at)))
+    c, s = np.cos(instrument.seating.turn_rad), np.sin(instrument.seating.turn_rad)
+    scope.shift_image(ImageShift(*(np.array([[c, -s], [s, c]]) @ (place - here))))
+
+
 def test_where_one_focuses_is_told_by_its_steps_as_far_as_pictures_for_it_reach(
     bench: Callable[..., Any], behind: Behind, on_square: OnSquare
 ) -> None:
     """Clean film between holes is even; so near a hole that its rim is in the field, it has steps."""
     scope = bench(world={"grids": {"1": {"kind": "good", "empty": 0}}}, folder="focus").connect()
     on_square(scope)
-    instrument = behind(scope)
-    world, focus, at = instrument.world, instrument.profile.levels["focus"].preset, instrument.clock.now()
+    instrument, told = behind(scope), {}
+    world, focus = instrument.world, instrument.profile.levels["focus"].preset
     assert world is not None
-    middle = world.centre_of(0, 0)
-    radius_um, told = world.film.hole_um / 2, {}
-    holes = hole_sites.sites_of(instrument, world, 0, 0)
-    nearest = int(np.hypot(holes.x_um - middle[0], holes.y_um - middle[1]).argmin())
-    beside = world.film.basis_um @ np.array([0.5, 0.5])
-    for name, share in (("between", 1.0), ("rim", (radius_um + 0.05) / np.linalg.norm(beside))):
-        place = np.array([holes.x_um[nearest], holes.y_um[nearest]]) + share * beside
-        here = np.array(instrument.to_grid(instrument.looked_at(at)))
-        turn = instrument.seating.turn_rad
-        c, s = np.cos(turn), np.sin(turn)
-        scope.shift_image(ImageShift(*(np.array([[c, -s], [s, c]]) @ (place - here))))
-        told[name] = conditions.focus_place(instrument, focus, at)[0]
-        scope.shift_image(ImageShift())
+    rim = (world.film.hole_um / 2 + 0.05) / float(np.linalg.norm(world.film.basis_um @ np.array([0.5, 0.5])))
+    for name, share in (("between", 1.0), ("rim", rim)):
+        look_beside_a_hole(scope, instrument, share)
+        told[name] = conditions.focus_place(instrument, focus, instrument.clock.now())[0]
     assert told["between"] == "film > even > R1.2/1.3"
     assert told["rim"].split(PARTICULAR)[1] != "even"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_one_instrument_focuses_as_far_off_with_pictures_as_without(
+    bench: Callable[..., Any], behind: Behind, on_square: OnSquare, seed: int
+) -> None:
+    """Its beam tilts more than told, or less: all that it focuses is off by the same."""
+    off = {}
+    for fidelity in ("pixels", "pixel-free"):
+        scope = bench(world=THIN, seed=seed, folder=fidelity, fidelity=fidelity).connect()
+        on_square(scope)
+        instrument = behind(scope)
+        look_beside_a_hole(scope, instrument, 1.0)
+        for target_um in (-1.0, -3.0):
+            scope.autofocus(target_um)
+            at = instrument.clock.now()
+            off[fidelity, target_um] = instrument.true_defocus_um(instrument.looked_at(at), at) - target_um
+    for target_um in (-1.0, -3.0):
+        assert off["pixel-free", target_um] == pytest.approx(off["pixels", target_um], abs=0.02)
+    slope = (off["pixels", -3.0] - off["pixels", -1.0]) / -2.0
+    assert slope == pytest.approx(1 / (1 + beam_tilt.tilt_error(instrument)) - 1, abs=0.01)
 
 
 def test_under_thick_ice_focus_is_found_where_there_are_steps() -> None:

@@ -123,6 +123,16 @@ def tilt_error(instrument: Instrument) -> float:
     return instrument.profile.focusing.beam_tilt_error * float(normal(key("beam tilt", instrument.seed), "scale", 0))
 
 
+def scale_offset_um(instrument: Instrument, sought_um: float) -> float:
+    """Give how far beside a defocus the specimen truly lies that is finely measured to have it: all share this error.
+
+    `measure` solved for the true defocus, without noise.
+    """
+    tilt, cs_um = instrument.profile.focusing.beam_tilts_mrad[1] * 1e-3, instrument.profile.optics.cs_mm * 1e3
+    scale = 1 + tilt_error(instrument)
+    return (sought_um - cs_um * tilt**2) / scale + cs_um * (tilt * scale) ** 2 - sought_um
+
+
 def _picture(
     signal: Signal, contrast: NDArray[np.complex64], moved_a: NDArray[np.float64], rng: np.random.Generator
 ) -> Layer:

@@ -32,7 +32,7 @@ def eucentric_height(instrument: Instrument, how: HeightMethod) -> float:
     instrument.spend(times.height_tilt if how == "tilt" else times.height_focus, "height")
     _check_beam(instrument, "eucentric height")
     if instrument.eye is not None:
-        height = focus_errors.height_um(instrument, how)
+        height = focus_errors.height_um(instrument, how, -WORKING_UM)
     else:
         height = _height_by_tilt(instrument) if how == "tilt" else _height_by_focus(instrument)
     now = stage.position(instrument)
@@ -46,9 +46,9 @@ def autofocus(instrument: Instrument, target_um: float) -> Focused:
     camera.give_dose(instrument, preset, "autofocus", numbers.autofocus_dose_e_per_a2)
     instrument.spend(instrument.profile.times.autofocus, "autofocus")
     _check_beam(instrument, "autofocus")
-    if instrument.eye is not None:
-        return focus_errors.autofocus(instrument, target_um)
     working_um = min(target_um, -WORKING_UM / 2)
+    if instrument.eye is not None:
+        return focus_errors.autofocus(instrument, target_um, working_um)
     state.defocus_um = working_um
     coarse, fine = numbers.beam_tilts_mrad
     signal = beam_tilt.signal_at(instrument, preset, numbers.autofocus_dose_e_per_a2 / PICTURES, beam_tilt.FINE_UM)

@@ -6,15 +6,15 @@ from ...errors import FocusFailed
 from ...protocols import HeightMethod
 from ...records import Focused
 from ..grid.cells import Floats
-from ..instrument import camera
+from ..instrument import beam_tilt, camera
 from ..instrument.instrument import Instrument
 
 TILT_PICTURES = 4
 """Pictures that the height by tilting usually takes of a square."""
 
 
-def height_um(instrument: Instrument, how: HeightMethod) -> float:
-    """Draw what a measurement of the height here answers; raises `FocusFailed`."""
+def height_um(instrument: Instrument, how: HeightMethod, working_um: float) -> float:
+    """Draw what a measurement of the height here answers, by focus at a working defocus; raises `FocusFailed`."""
     here = instrument.looked_at(instrument.clock.now())
     answer = _answer(instrument, "height" if how == "tilt" else "autofocus")
     if how == "tilt":
@@ -24,11 +24,12 @@ def height_um(instrument: Instrument, how: HeightMethod) -> float:
         raise FocusFailed(
             "eucentric height: pictures have nothing in common (no film, a bar, or too far off); try another place"
         )
-    return instrument.height_um(here) + float(answer[0])
+    scale_um = 0.0 if how == "tilt" else beam_tilt.scale_offset_um(instrument, working_um)
+    return instrument.height_um(here) + float(answer[0]) + scale_um
 
 
-def autofocus(instrument: Instrument, target_um: float) -> Focused:
-    """Draw the outcome of an autofocus here and set the defocus; raises `FocusFailed`."""
+def autofocus(instrument: Instrument, target_um: float, working_um: float) -> Focused:
+    """Draw the outcome of an autofocus at a working defocus here and set another; raises `FocusFailed`."""
     state, now = instrument.state, instrument.clock.now()
     here = instrument.looked_at(now)
     height = state.focal_um + state.defocus_um - instrument.true_defocus_um(here, now)
@@ -41,7 +42,7 @@ def autofocus(instrument: Instrument, target_um: float) -> Focused:
             "another place"
         )
     error_um, read_off_um, trusted = answer.tolist()
-    state.focal_um = height + error_um
+    state.focal_um = height + error_um + beam_tilt.scale_offset_um(instrument, working_um)
     state.defocus_um = target_um
     return Focused(target_um + read_off_um, trusted > 0.5, state.focal_um)
 
