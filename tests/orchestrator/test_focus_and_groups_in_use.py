@@ -83,6 +83,7 @@ def heights_after_a_crash(folder: Path, seed: int) -> list[Event]:
     return []
 
 
+@pytest.mark.timeout(240)  # as many nights as there are seeds, at worst
 def test_after_a_crash_the_lens_is_not_believed(tmp_path: Path) -> None:
     tried = (heights_after_a_crash(tmp_path / str(seed), seed) for seed in SEEDS)
     later = next(filter(None, tried), None)

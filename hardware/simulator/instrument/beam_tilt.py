@@ -124,9 +124,9 @@ def tilt_error(instrument: Instrument) -> float:
 
 
 def scale_offset_um(instrument: Instrument, sought_um: float) -> float:
-    """Give how far beside a defocus the specimen truly lies that is finely measured to have it: all share this error.
+    """Give true defocus less sought where fine tilts measure the sought one: the same for all that one instrument does.
 
-    `measure` solved for the true defocus, without noise.
+    It is what `measure` finds without noise, solved for the true defocus.
     """
     tilt, cs_um = instrument.profile.focusing.beam_tilts_mrad[1] * 1e-3, instrument.profile.optics.cs_mm * 1e3
     scale = 1 + tilt_error(instrument)

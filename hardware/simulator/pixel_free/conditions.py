@@ -53,7 +53,7 @@ STEP_PX, STEPS = 1.0, (0.006, 0.045)
 STEPPED = ("even", "slight steps", "steps")
 """What changes within so many of the small picture's pixels is a step; relative spread of the light by such from which
 steps are slight and strong, and what fields are then called. Under thick ice an autofocus finds next to nothing in even
-fields, something in some with slight steps, and nearly always something where they are strong."""
+fields, now and then something in those with slight steps, and mostly something where they are strong."""
 
 DRIFTS_A_PER_S = (1.0, 2.0, 3.5)
 DRIFTS = ("at rest", "slow", "drifting", "fast")
