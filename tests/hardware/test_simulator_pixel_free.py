@@ -162,6 +162,10 @@ def test_a_fit_that_cannot_be_used_is_said_in_a_sentence(bench: Benches, tmp_pat
     (tmp_path / "broken.json").write_text(json.dumps(broken))
     with pytest.raises(BadInput, match="is missing"):
         load_error_models(str(tmp_path / "broken.json"))
+    (tmp_path / "cut.json").write_text(json.dumps(broken)[:100_000])
+    with pytest.raises(BadInput, match="Invalid JSON") as said:
+        load_error_models(str(tmp_path / "cut.json"))
+    assert len(str(said.value)) < 500 + len(str(tmp_path)), "what is wrong, not the file"
 
 
 def test_draws_have_the_share_and_the_distribution_of_their_cell() -> None:

@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +13,9 @@ from ruamel.yaml.error import YAMLError
 
 from ....protocols.errors import BadInput
 from ....protocols.preset import Level, Preset
+
+_SHORTLY = Repr()  # a damaged file may be megabytes
+_SHORTLY.maxstring = _SHORTLY.maxother = 80
 
 
 class Frozen(BaseModel):
@@ -330,7 +334,7 @@ def first_complaint(error: ValidationError) -> str:
     deepest = max(error.errors(), key=lambda found: len(found["loc"]))
     names = [str(part) for part in deepest["loc"]]
     where = ".".join(name for name in names if name.isdigit() or (name.islower() and "[" not in name)) or "it"
-    given = f" (given: {deepest['input']!r})" if not isinstance(deepest["input"], dict | list) else ""
+    given = f" (given: {_SHORTLY.repr(deepest['input'])})" if not isinstance(deepest["input"], dict | list) else ""
     return f"{where}: {deepest['msg'].removeprefix('Value error, ')}{given}"
 
 
