@@ -5,19 +5,19 @@ it, together with the state rows that change and an event that carries every cha
 found ``started``, and the kind of work says what that means: done again, asked of the instrument, adopted, written off.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, event, inspect, select
+from sqlalchemy import ColumnDefault, Engine, Table, event, insert, inspect, select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..protocols.errors import EpicycleError
 from .connection import reading
-from .models import STATE_TABLES, Base, Decision, Event, Step
+from .models import STATE_TABLES, Base, Decision, Event, Hole, Square, Step
 
 T = TypeVar("T")
 Row = TypeVar("Row", bound=Base)
@@ -44,6 +44,23 @@ class Entry:
     grid_id: int | None = None
     events: list[Event] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    added: Changes = field(default_factory=list)
+
+    def add_numbered(self, of: type[Square] | type[Hole], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add all squares of a grid or holes of a square, columns by name, each with a ``number`` of its own.
+
+        Rows added through ``db`` go in one by one for the sake of their ids; these, hundreds at a time, go together.
+        """
+        table = of.metadata.tables[of.__tablename__]
+        whole = [{**_defaults(table), **row} for row in rows]
+        if not whole:
+            return
+        answer = self.db.connection().execute(insert(table).returning(table.c.number, table.c.id), whole)
+        ids = {row.number: row.id for row in answer}
+        blank = dict.fromkeys(sorted(table.columns.keys()))
+        for row in whole:
+            key = ids[row["number"]]
+            self.added.append({"table": table.name, "id": key, "set": {**blank, **row, "id": key}})
 
     def say(self, kind: str, text: str, **body: Any) -> Event:
         """Tell what happened (``kind`` in the past tense), one line for people, details as JSON-able values."""
@@ -112,7 +129,7 @@ class Journal:
             entry = Entry(db, self._session_id, self._now(), step_key, grid_id)
             yield entry
             db.flush()
-            changes = _as_changes(db.touched)
+            changes = entry.added + _as_changes(db.touched)
             if changes and not entry.events:
                 raise AssertionError(f"state changed without an event: {changes[0]}")
             if changes:
@@ -258,6 +275,12 @@ def _remember(session: _Writing, *_: object) -> None:
             state = inspect(row)
             changed = {c.key for c in state.mapper.column_attrs if state.attrs[c.key].history.has_changes()}
             session.touched.setdefault(row, set()).update(changed)
+
+
+def _defaults(table: Table) -> dict[str, Any]:
+    """Give the columns that have a value when none is said; a list or dict is a new one each time."""
+    given = {column.key: column.default for column in table.columns if isinstance(column.default, ColumnDefault)}
+    return {name: value.arg(None) if value.is_callable else value.arg for name, value in given.items()}
 
 
 def _place_of(row: Base) -> tuple[type[Base], int]:

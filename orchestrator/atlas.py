@@ -196,8 +196,10 @@ def find_squares(night: Night) -> Move:
         row = entry.db.get_one(models.Grid, grid.id)
         row.angle_deg = found.grid_angle_deg
         row.reason = "" if found.squares else f"no square found: {found.reason or 'the finder gave no reason'}"
-        for number, square in enumerate(found.squares, start=1):
-            entry.db.add(_square_row(grid, number, square, look))
+        entry.add_numbered(
+            models.Square,
+            [_square_row(grid, number, square, look) for number, square in enumerate(found.squares, start=1)],
+        )
         entry.say("squares_found", f"{len(found.squares)} squares on slot {grid.slot}", count=len(found.squares))
 
     night.journal.step(f"grid {grid.slot} find squares", "find squares", act, record, grid_id=grid.id)
@@ -208,21 +210,21 @@ def find_squares(night: Night) -> Move:
     return Phase.CHOOSE_SQUARES, f"slot {grid.slot} ({grid.name})"
 
 
-def _square_row(grid: models.Grid, number: int, square: FoundSquare, look: worker.Look) -> models.Square:
+def _square_row(grid: models.Grid, number: int, square: FoundSquare, look: worker.Look) -> dict[str, Any]:
     affine = look.image_to_stage or UNIT_UM
     x_um, y_um = carry(affine, square.row_px, square.col_px)
     um_per_px = 1.0 if look.pixel_size_a is None else look.pixel_size_a * 1e-4
     corners = apply(affine, np.asarray(square.corners_px, dtype=float))
-    return models.Square(
-        grid_id=grid.id,
-        number=number,
-        stage_x_um=x_um,
-        stage_y_um=y_um,
-        corners_um=[[float(x), float(y)] for x, y in corners],
-        area_um2=square.area_px * um_per_px**2,
-        mean=square.mean,
-        score=square.score,
-        category=square.category.value,
-        partial=square.partial,
-        features={name: float(value) for name, value in square.features.items()},
-    )
+    return {
+        "grid_id": grid.id,
+        "number": number,
+        "stage_x_um": x_um,
+        "stage_y_um": y_um,
+        "corners_um": [[float(x), float(y)] for x, y in corners],
+        "area_um2": square.area_px * um_per_px**2,
+        "mean": square.mean,
+        "score": square.score,
+        "category": square.category.value,
+        "partial": square.partial,
+        "features": {name: float(value) for name, value in square.features.items()},
+    }

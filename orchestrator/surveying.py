@@ -226,8 +226,13 @@ def _record_holes(
     row.vacuum_counts = _vacuum_counts(night)
     row.lattice = None if found.lattice is None else _lattice_um(found.lattice, look)
     to_record = compose(invert(frame_of(grid)), look.image_to_stage or UNIT_UM)
-    for number, hole in enumerate(found.holes, start=1):
-        entry.db.add(_hole_row(night, row, number, hole, look, carry(to_record, hole.row_px, hole.col_px)))
+    entry.add_numbered(
+        models.Hole,
+        [
+            _hole_row(night, row, number, hole, look, carry(to_record, hole.row_px, hole.col_px))
+            for number, hole in enumerate(found.holes, start=1)
+        ],
+    )
     text = f"{len(found.holes)} holes on square {row.number}" + (f" ({found.note})" if found.note else "")
     entry.say("holes_found", text, square_id=row.id, count=len(found.holes), note=found.note)
 
@@ -259,22 +264,22 @@ def _hole_row(
     hole: FoundHole,
     look: worker.Look,
     place_um: tuple[float, float],
-) -> models.Hole:
+) -> dict[str, Any]:
     um_per_px = 1.0 if look.pixel_size_a is None else look.pixel_size_a * 1e-4
     ice: float | None = None
     if hole.mean > 0 and square.vacuum_counts and look.path is not None:
         ice = ice_nm(hole.mean, square.vacuum_counts, night.plan.analysis.mean_free_path_nm)
-    return models.Hole(
-        square_id=square.id,
-        number=number,
-        stage_x_um=place_um[0],
-        stage_y_um=place_um[1],
-        radius_um=hole.radius_px * um_per_px,
-        score=hole.score,
-        site=hole.status.value,
-        features={"mean": float(hole.mean), **{name: float(value) for name, value in hole.features.items()}},
-        ice_nm=ice,
-    )
+    return {
+        "square_id": square.id,
+        "number": number,
+        "stage_x_um": place_um[0],
+        "stage_y_um": place_um[1],
+        "radius_um": hole.radius_px * um_per_px,
+        "score": hole.score,
+        "site": hole.status.value,
+        "features": {"mean": float(hole.mean), **{name: float(value) for name, value in hole.features.items()}},
+        "ice_nm": ice,
+    }
 
 
 def night_options(finder: str, grid: models.Grid) -> dict[str, Any]:
