@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session as OrmSession
 
 from ..protocols.errors import EpicycleError
 from .connection import reading
-from .models import STATE_TABLES, Base, Decision, Event, Hole, Square, Step
+from .models import STATE_TABLES, Base, Decision, Event, Step
 
 T = TypeVar("T")
 Row = TypeVar("Row", bound=Base)
 Changes = list[dict[str, Any]]
+Place = tuple[type[Base], int | None]
 
 
 class Lost(Enum):
@@ -45,9 +46,19 @@ class Entry:
     events: list[Event] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     added: Changes = field(default_factory=list)
+    known: Mapping[Place, Base] = field(default_factory=dict)
 
-    def add_numbered(self, of: type[Square] | type[Hole], rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add all squares of a grid or holes of a square, columns by name, each with a ``number`` of its own.
+    def row(self, of: type[Row], key: int | None) -> Row:
+        """Give one state row to be changed: as `Journal.row` knows it, else read."""
+        known = self.known.get((of, key))
+        if known is None or self.db.identity_key(of, key) in self.db.identity_map:
+            return self.db.get_one(of, key)
+        own = self.db.merge(known, load=False)  # a copy: what fails to be written was never changed for others
+        assert isinstance(own, of)
+        return own
+
+    def add_many(self, of: type[Base], rows: Sequence[Mapping[str, Any]], apart_by: str = "number") -> None:
+        """Add many rows of one state table, columns by name, told apart by one of them.
 
         Rows added through ``db`` go in one by one for the sake of their ids; these, hundreds at a time, go together.
         """
@@ -55,11 +66,11 @@ class Entry:
         whole = [{**_defaults(table), **row} for row in rows]
         if not whole:
             return
-        answer = self.db.connection().execute(insert(table).returning(table.c.number, table.c.id), whole)
-        ids = {row.number: row.id for row in answer}
+        answer = self.db.connection().execute(insert(table).returning(table.c[apart_by], table.c.id), whole)
+        ids = {row[0]: row[1] for row in answer}
         blank = dict.fromkeys(sorted(table.columns.keys()))
         for row in whole:
-            key = ids[row["number"]]
+            key = ids[row[apart_by]]
             self.added.append({"table": table.name, "id": key, "set": {**blank, **row, "id": key}})
 
     def say(self, kind: str, text: str, **body: Any) -> Event:
@@ -96,7 +107,8 @@ class Journal:
         self._session_id = session_id
         self._now = now
         self._point = point
-        self._rows: dict[tuple[type[Base], int | None], Base] = {}
+        self._rows: dict[Place, Base] = {}
+        self._begun: set[str] | None = None
 
     def row(self, of: type[Row], key: int | None) -> Row:
         """Give one state row as it stands.
@@ -126,7 +138,7 @@ class Journal:
             A state row changed and no event was said.
         """
         with _Writing(self._engine, expire_on_commit=False) as db:
-            entry = Entry(db, self._session_id, self._now(), step_key, grid_id)
+            entry = Entry(db, self._session_id, self._now(), step_key, grid_id, known=self._rows)
             yield entry
             db.flush()
             changes = entry.added + _as_changes(db.touched)
@@ -142,14 +154,23 @@ class Journal:
             db.flush()
             self._point("before commit")
             db.commit()
-            self._rows.update({place: row for row in db.touched if (place := _place_of(row)) in self._rows})
+            self._rows.update({_place_of(row): row for row in db.touched if row not in db.made})
         self._point("after commit")
 
     def step_status(self, key: str) -> str | None:
         """Say how far a step has come; None when it was never begun."""
+        step = self._step(key)
+        return None if step is None else step.status
+
+    def _step(self, key: str) -> Step | None:
+        """Read a step; one that was never begun, as most when they are asked for, is not looked for."""
+        if self._begun is None:
+            with self.read() as db:
+                self._begun = set(db.scalars(select(Step.key)))
+        if key not in self._begun:
+            return None
         with self.read() as db:
-            found = db.get(Step, key)
-            return None if found is None else found.status
+            return db.get(Step, key)
 
     def step(
         self,
@@ -187,8 +208,7 @@ class Journal:
         bool
             False when there was nothing to do.
         """
-        with self.read() as db:
-            step = db.get(Step, key)
+        step = self._step(key)
         if step is not None and step.status in ("done", "lost"):
             return False
         result: T | Lost | None = None
@@ -223,6 +243,8 @@ class Journal:
         grid_id: int | None,
         intend: Callable[[Entry], dict[str, Any]] | None,
     ) -> Step:
+        if self._begun is not None:
+            self._begun.add(key)
         with self.write(key, grid_id) as entry:
             if step is None:
                 step = Step(
@@ -262,12 +284,14 @@ class _Writing(OrmSession):
     def __init__(self, engine: Engine, *, expire_on_commit: bool) -> None:
         super().__init__(engine, expire_on_commit=expire_on_commit)
         self.touched: dict[Base, set[str]] = {}
+        self.made: set[Base] = set()
 
 
 @event.listens_for(_Writing, "before_flush")
 def _remember(session: _Writing, *_: object) -> None:
     for row in session.new:
         if row.__tablename__ in STATE_TABLES:
+            session.made.add(row)
             session.touched[row] = {column.key for column in inspect(row).mapper.column_attrs}
     # In an order of its own: that of the session's set is another in every process.
     for row in sorted(session.dirty, key=lambda row: (row.__tablename__, str(inspect(row).identity))):

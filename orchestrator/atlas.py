@@ -90,7 +90,7 @@ def _take_tile(night: Night, grid: models.Grid, tile: models.Tile) -> None:
             return None
 
     def record(entry: Entry, acquired: Acquired | None) -> None:
-        row = entry.db.get_one(models.Tile, tile.id)
+        row = entry.row(models.Tile, tile.id)
         row.status = "failed" if acquired is None else "done"
         if acquired is not None:
             row.image_id = keep(night, entry, acquired, "tile", tile.id)
@@ -119,7 +119,7 @@ def _join(night: Night, grid: models.Grid, atlas: models.Atlas) -> None:
         return night.analyst.now(worker.stitch_tiles, looks, out, latency_s=night.plan.analysis.find_squares_s / 2)
 
     def record(entry: Entry, mosaic: worker.Mosaic | None) -> None:
-        row = entry.db.get_one(models.Atlas, atlas.id)
+        row = entry.row(models.Atlas, atlas.id)
         row.status = "done"
         if mosaic is not None:
             _record_mosaic(night, entry, row, tiles, mosaic, name)
@@ -132,7 +132,7 @@ def _record_mosaic(
     night: Night, entry: Entry, row: models.Atlas, tiles: Sequence[models.Tile], mosaic: worker.Mosaic, name: str
 ) -> None:
     for tile, (offset_row, offset_col) in zip(tiles, mosaic.offsets_px, strict=True):
-        kept = entry.db.get_one(models.Tile, tile.id)
+        kept = entry.row(models.Tile, tile.id)
         kept.offset_row_px, kept.offset_col_px = float(offset_row), float(offset_col)
     row.image_id = keep_mosaic(night, entry, mosaic, "atlas", row.id, name)
 
@@ -153,7 +153,7 @@ def register(night: Night) -> Move:
         return night.analyst.now(worker.find_frame, *looks, latency_s=night.plan.analysis.find_squares_s)
 
     def record(entry: Entry, found: Reregistration) -> None:
-        row = entry.db.get_one(models.Grid, grid.id)
+        row = entry.row(models.Grid, grid.id)
         if found.frame is None:
             entry.say("not_registered", f"slot {grid.slot} could not be found again: {found.reason}")
             return
@@ -193,10 +193,10 @@ def find_squares(night: Night) -> Move:
         return night.analyst.now(worker.find_squares, choice.use, choice.options(), look, latency_s=latency_s)
 
     def record(entry: Entry, found: SquareDetections) -> None:
-        row = entry.db.get_one(models.Grid, grid.id)
+        row = entry.row(models.Grid, grid.id)
         row.angle_deg = found.grid_angle_deg
         row.reason = "" if found.squares else f"no square found: {found.reason or 'the finder gave no reason'}"
-        entry.add_numbered(
+        entry.add_many(
             models.Square,
             [_square_row(grid, number, square, look) for number, square in enumerate(found.squares, start=1)],
         )

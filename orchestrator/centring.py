@@ -108,7 +108,7 @@ def _demand_seen(night: Night, grid: models.Grid, square: models.Square, group: 
 
 
 def _record_centred(night: Night, entry: Entry, group: models.BisGroup, centred: Centred) -> None:
-    row = entry.db.get_one(models.BisGroup, group.id)
+    row = entry.row(models.BisGroup, group.id)
     ids = [keep(night, entry, view, "bis_group", group.id) for view in centred.views]
     row.image_id = ids[-1]
     row.correction_x_um, row.correction_y_um = centred.correction_um
@@ -131,7 +131,7 @@ def _settle(night: Night) -> Drift:
 
 
 def _record_drift(entry: Entry, group: models.BisGroup, drift: Drift) -> None:
-    entry.db.get_one(models.BisGroup, group.id).drift_a_per_s = drift.rate_a_per_s
+    entry.row(models.BisGroup, group.id).drift_a_per_s = drift.rate_a_per_s
     entry.say("settled", f"drift {drift.rate_a_per_s:.2f} Å/s after {drift.waited_s:.0f} s", group_id=group.id)
 
 

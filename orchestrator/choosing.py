@@ -37,7 +37,7 @@ def choose_squares(night: Night) -> Move:
         planned = all("order" in s.features for s in chosen)
         start = last_stand(entry.db, grid)
         for visit, index in enumerate(range(len(chosen)) if planned else quick_route(places, start)):
-            row = entry.db.get_one(models.Square, chosen[index].id)
+            row = entry.row(models.Square, chosen[index].id)
             row.status, row.visit_order, row.pass_number = "chosen", visit, night.me.pass_number
             row.reason = choice.reasons.get(row.id, "")
         return choice
@@ -133,9 +133,9 @@ def choose_grids(night: Night) -> Move:
 
     def record(entry: Entry, choice: Choice) -> Choice:
         for place, grid_id in enumerate(_stage_first(here, entry.db, choice.chosen)):
-            grid = entry.db.get_one(models.Grid, grid_id)
+            grid = entry.row(models.Grid, grid_id)
             grid.status, grid.visit_order = "waiting", place
-        row = entry.db.get_one(models.Session, night.me.id)
+        row = entry.row(models.Session, night.me.id)
         row.pass_number = number
         row.grid_id = row.square_id = row.group_id = None
         return choice

@@ -80,7 +80,7 @@ def _verb(name: str) -> Callable[[Night, Entry, models.Command], str]:
 
 
 def _session(night: Night, entry: Entry) -> models.Session:
-    return entry.db.get_one(models.Session, night.me.id)
+    return entry.row(models.Session, night.me.id)
 
 
 def _pause(night: Night, entry: Entry, command: models.Command) -> str:
@@ -104,7 +104,7 @@ def _stop(night: Night, entry: Entry, command: models.Command) -> str:
 def _skip_square(night: Night, entry: Entry, command: models.Command) -> str:
     if night.me.square_id is None:
         raise Refused("no square is being worked on")
-    square = entry.db.get_one(models.Square, night.me.square_id)
+    square = entry.row(models.Square, night.me.square_id)
     if square.status not in ("chosen", "surveyed"):
         raise Refused(f"square {square.number} is {square.status} already")
     end_square(entry, square, "skipped", f"skipped by {command.asked_by}")
@@ -144,7 +144,7 @@ def _add_target(night: Night, entry: Entry, command: models.Command) -> str:
         if h.status != "found"
     ):
         raise Refused("a hole that is chosen or was exposed is there already")
-    grid = entry.db.get_one(models.Grid, square.grid_id)
+    grid = entry.row(models.Grid, square.grid_id)
     places = shots.places_in(night, radius_um if "radius_um" in command.args else shots.radius_of(grid, radius_um))
     group = group_to_join(night, entry.db, grid, square, (x_um, y_um))
     members = 0 if group is None else sum(h.group_id == group.id for h in near)
@@ -207,7 +207,7 @@ def _remove_target(night: Night, entry: Entry, command: models.Command) -> str:
 def _square_at_hand(night: Night, entry: Entry) -> models.Square:
     if night.me.square_id is None:
         raise Refused("no square is being worked on")
-    square = entry.db.get_one(models.Square, night.me.square_id)
+    square = entry.row(models.Square, night.me.square_id)
     if square.status != "surveyed":
         raise Refused(f"square {square.number} is {square.status}; targets change only while it is being worked on")
     return square

@@ -34,7 +34,7 @@ def next_square(night: Night) -> Move:
     if late := _late(night):
         return _leave_early(night, late)
     with night.journal.write(grid_id=grid.id) as entry:
-        row = entry.db.get_one(models.Session, night.me.id)
+        row = entry.row(models.Session, night.me.id)
         row.square_id, row.group_id = square.id, None
         entry.say("square_began", f"going to square {square.number} of slot {grid.slot}", square_id=square.id)
     night.refresh()
@@ -51,7 +51,7 @@ def _late(night: Night) -> str:
 
 def _leave_early(night: Night, why: str) -> Move:
     with night.journal.write(grid_id=night.me.grid_id) as entry:
-        entry.db.get_one(models.Grid, night.me.grid_id).reason = why
+        entry.row(models.Grid, night.me.grid_id).reason = why
         entry.say("grid_cut_short", why)
     return Phase.LEAVE_GRID, why
 
@@ -64,7 +64,7 @@ def next_group(night: Night) -> Move:
     if group is None:
         if square.status in ("chosen", "surveyed"):
             with night.journal.write(grid_id=grid.id) as entry:
-                entry.db.get_one(models.Square, square.id).status = "done"
+                entry.row(models.Square, square.id).status = "done"
                 entry.say("square_done", f"square {square.number} of slot {grid.slot} is done", square_id=square.id)
         return Phase.NEXT_SQUARE, "the next square"
     if late := _late(night):
@@ -94,7 +94,7 @@ def expose(night: Night) -> Move:
         commands.boundary(night)
     if group.status == "centred":
         with night.journal.write(grid_id=grid.id) as entry:
-            entry.db.get_one(models.BisGroup, group.id).status = "done"
+            entry.row(models.BisGroup, group.id).status = "done"
             entry.say("group_done", f"group {group.number} of square {square.number} is done", group_id=group.id)
     return Phase.NEXT_GROUP, f"the next group of square {square.number}"
 
@@ -216,7 +216,7 @@ def _record_exposure(night: Night, entry: Entry, hole: models.Hole, shot: int, t
     row.status, row.taken_at = "done", acquired.started_at
     row.shift_x_um, row.shift_y_um = taken.shift.x_um, taken.shift.y_um
     row.dose_e_per_a2 = acquired.dose_e_per_a2
-    shots.settle(entry, entry.db.get_one(models.Hole, hole.id), row)
+    shots.settle(entry, entry.row(models.Hole, hole.id), row)
     expected = judging.expected_counts(acquired)
     black = expected is not None and acquired.mean_counts < night.protocol.thresholds.minimum_counts_fraction * expected
     if black:
@@ -232,6 +232,6 @@ def _record_exposure(night: Night, entry: Entry, hole: models.Hole, shot: int, t
 def _write_off(entry: Entry, hole: models.Hole, shot: int) -> None:
     row = _row(entry.db, hole, shot)
     row.status, row.reason = "lost", "begun, and no whole image of it is on disk"
-    shots.settle(entry, entry.db.get_one(models.Hole, hole.id), row)
+    shots.settle(entry, entry.row(models.Hole, hole.id), row)
     text = f"exposure {row.number} of {_called(hole, shot)} is lost; it is not tried again"
     entry.say("exposure_lost", text, hole_id=hole.id)

@@ -281,7 +281,7 @@ def _record_focus(
     if focused.lens_um is not None:
         # What the check after focusing has read off focus belongs to the specimen, not to the lens.
         height_um = focused.lens_um + done.target_um - focused.defocus_um - aside_um - (square.stage_z_um or 0.0)
-    entry.db.get_one(models.BisGroup, group.id).focus_um = focused.defocus_um
+    entry.row(models.BisGroup, group.id).focus_um = focused.defocus_um
     entry.say(
         "focused",
         f"group {group.number} focused to {focused.defocus_um:.2f} µm",

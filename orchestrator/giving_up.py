@@ -14,9 +14,9 @@ from .night import Night
 def give_up_target(night: Night, why: str) -> tuple[Phase, str]:
     """Give up the hole in work, or the whole group when it could not be centred."""
     with night.journal.write(grid_id=night.me.grid_id) as entry:
-        group = entry.db.get_one(models.BisGroup, night.me.group_id)
+        group = entry.row(models.BisGroup, night.me.group_id)
         if night.phase is Phase.EXPOSE and night.hole_in_work is not None:
-            hole = entry.db.get_one(models.Hole, night.hole_in_work)
+            hole = entry.row(models.Hole, night.hole_in_work)
             end_hole(entry, hole, "failed", why)
             entry.say("hole_given_up", f"hole {hole.number} given up: {why}", hole_id=hole.id)
             after = Phase.EXPOSE
@@ -31,7 +31,7 @@ def give_up_target(night: Night, why: str) -> tuple[Phase, str]:
 def give_up_square(night: Night, why: str, status: str = "failed") -> tuple[Phase, str]:
     """Give up what is left of the square at hand."""
     with night.journal.write(grid_id=night.me.grid_id) as entry:
-        square = entry.db.get_one(models.Square, night.me.square_id)
+        square = entry.row(models.Square, night.me.square_id)
         end_square(entry, square, status, why)
         entry.say(f"square_{status}", f"square {square.number} left: {why}", square_id=square.id)
     night.hole_in_work = None
@@ -43,7 +43,7 @@ def give_up_grid(night: Night, error: EpicycleError) -> tuple[Phase, str]:
     if night.me.grid_id is None:
         return Phase.PARK, str(error)
     with night.journal.write(grid_id=night.me.grid_id) as entry:
-        grid = entry.db.get_one(models.Grid, night.me.grid_id)
+        grid = entry.row(models.Grid, night.me.grid_id)
         grid.reason = str(error)
         if isinstance(error, LoaderFault) or grid.status == "loading":
             grid.status = "failed"

@@ -157,7 +157,7 @@ def record_groups(
         entry.db.add(row)
         entry.db.flush()
         for place, member in enumerate(group.members):
-            hole = entry.db.get_one(models.Hole, holes[member].id)
+            hole = entry.row(models.Hole, holes[member].id)
             hole.group_id, hole.visit_order, hole.status = row.id, place, "chosen"
             hole.reason = choice.reasons.get(hole.id, "taken: in reach of a hole that was taken")
             if found.shots and found.shots[member] is not None:

@@ -144,7 +144,7 @@ def _enter(night: Night, judged: Judged) -> None:
     if exposure.analysis != "waiting":
         return
     with night.journal.write(grid_id=grid_id) as entry:
-        row = entry.db.get_one(models.Exposure, exposure.id)
+        row = entry.row(models.Exposure, exposure.id)
         if verdict is None:
             row.analysis, row.flags, row.usable = "failed", ["not-analysed"], None
             entry.say("analysis_failed", f"exposure {number}: {judged.failure}", exposure_id=row.id)

@@ -47,9 +47,9 @@ def next_grid(night: Night) -> Move:
     if grid is None:
         return Phase.CHOOSE_GRIDS, "every grid of this pass is done"
     with night.journal.write(grid_id=grid.id) as entry:
-        row = entry.db.get_one(models.Session, night.me.id)
+        row = entry.row(models.Session, night.me.id)
         row.grid_id, row.square_id, row.group_id = grid.id, None, None
-        entry.db.get_one(models.Grid, grid.id).status = "loading"
+        entry.row(models.Grid, grid.id).status = "loading"
         entry.say("grid_began", f"going to the grid in slot {grid.slot} ({grid.name})", slot=grid.slot)
     night.refresh()
     return Phase.LOAD_GRID, f"slot {grid.slot} ({grid.name})"
@@ -67,7 +67,7 @@ def load_grid(night: Night) -> Move:
     def act(_: Mapping[str, Any]) -> None:
         if night.column.loaded() != grid.slot:
             with night.journal.write(key, grid.id) as entry:
-                entry.db.get_one(models.Grid, grid.id).load_attempts += 1
+                entry.row(models.Grid, grid.id).load_attempts += 1
                 entry.say("exchange_began", f"exchanging {here or 'nothing'} for slot {grid.slot}", on_stage=here)
             night.column.load(grid.slot)
         _make_sure(night, grid.slot)
@@ -76,7 +76,7 @@ def load_grid(night: Night) -> Move:
             night.column.open_valve()
 
     def record(entry: Entry, _: None) -> None:
-        row = entry.db.get_one(models.Grid, grid.id)
+        row = entry.row(models.Grid, grid.id)
         row.status = "loaded"
         row.loads += 1
         row.reason = ""
@@ -94,7 +94,7 @@ def _stay(night: Night, grid: models.Grid) -> Move:
         found = bool(remaining.squares_of(db, grid.id))
     if grid.status != "loaded":
         with night.journal.write(grid_id=grid.id) as entry:
-            entry.db.get_one(models.Grid, grid.id).status = "loaded"
+            entry.row(models.Grid, grid.id).status = "loaded"
             entry.say("grid_kept", f"grid in slot {grid.slot} is still on the stage", slot=grid.slot)
     if not night.column.status().valve_open:
         night.column.open_valve()
@@ -119,7 +119,7 @@ def leave_grid(night: Night) -> Move:
     adopt_strays(night)
     grid = night.grid()
     with night.journal.write(grid_id=grid.id) as entry:
-        row = entry.db.get_one(models.Grid, grid.id)
+        row = entry.row(models.Grid, grid.id)
         end_grid(entry, row, row.reason or "the grid was left")
         if row.status in ("loading", "loaded"):
             row.status = "screened" if row.loads else "failed"
@@ -128,7 +128,7 @@ def leave_grid(night: Night) -> Move:
             row.used_s += (entry.at - arrived).total_seconds()
         row.passes_done = night.me.pass_number + 1
         row.finished_at = entry.at
-        session = entry.db.get_one(models.Session, night.me.id)
+        session = entry.row(models.Session, night.me.id)
         session.square_id = session.group_id = None
         entry.say("grid_left", f"slot {row.slot} ({row.name}) {row.status}" + (f": {row.reason}" if row.reason else ""))
     night.refresh()
@@ -178,7 +178,7 @@ def park(night: Night) -> Move:
     with night.journal.write() as entry:
         for grid in entry.db.scalars(select(models.Grid).where(models.Grid.status == "waiting")):
             grid.status, grid.reason = "skipped", "the night's time was up before its turn"
-        row = entry.db.get_one(models.Session, night.me.id)
+        row = entry.row(models.Session, night.me.id)
         row.run_status, row.finished_at, row.outcome = RunStatus.FINISHED.value, entry.at, home
         row.grid_id = row.square_id = row.group_id = None
         entry.say("night_finished", f"the night is over; {home}")

@@ -107,7 +107,7 @@ class Night:
     ) -> None:
         """Change columns of the session's row, with a word on why."""
         with self.journal.write(grid_id=self.me.grid_id) as entry:
-            row = entry.db.get_one(models.Session, self.me.id)
+            row = entry.row(models.Session, self.me.id)
             for name, value in columns.items():
                 setattr(row, name, value)
             entry.say(kind, text, phase=row.phase)

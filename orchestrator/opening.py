@@ -349,13 +349,13 @@ def _mark_resumed(night: Night) -> None:
     grid = night.grid() if night.me.grid_id is not None else None
     lost = grid is not None and grid.status == "loaded" and grid.slot != here and phase not in _WITHOUT_GRID
     with night.journal.write(grid_id=night.me.grid_id) as entry:
-        row = entry.db.get_one(models.Session, night.me.id)
+        row = entry.row(models.Session, night.me.id)
         row.resumes += 1
         row.run_status = RunStatus.RUNNING.value
         row.outcome = ""
         if lost and grid is not None:
             row.phase = Phase.LOAD_GRID.value
-            entry.db.get_one(models.Grid, grid.id).status = "loading"
+            entry.row(models.Grid, grid.id).status = "loading"
         said = f"resumed by {getpass.getuser()}; on the stage: {f'slot {here}' if here else 'nothing'}"
         entry.say("resumed", said, on_stage=here, reload=lost)
     night.refresh()

@@ -116,7 +116,7 @@ def drop_if_lit(night: Night, grid: models.Grid, hole: models.Hole, shot: int) -
     if before is None:
         return False
     with night.journal.write(grid_id=grid.id) as entry:
-        row = entry.db.get_one(models.Hole, hole.id)
+        row = entry.row(models.Hole, hole.id)
         # Later shots move up: none of them has been begun.
         row.shots = [place for number, place in enumerate(hole.shots) if number != shot]
         entry.say(

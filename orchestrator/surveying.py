@@ -63,7 +63,7 @@ def survey_square(night: Night) -> Move:
 
 
 def _record_height(entry: Entry, square: models.Square, height_um: float) -> None:
-    entry.db.get_one(models.Square, square.id).stage_z_um = height_um
+    entry.row(models.Square, square.id).stage_z_um = height_um
     entry.say("height_found", f"square {square.number} stands at z = {height_um:.1f} µm", square_id=square.id)
 
 
@@ -143,7 +143,7 @@ def _square_tiles(night: Night, name: str, middle: StagePosition, view: Acquired
 
 
 def _record_views(night: Night, entry: Entry, grid: models.Grid, square: models.Square, seen: SquareViews) -> None:
-    row = entry.db.get_one(models.Square, square.id)
+    row = entry.row(models.Square, square.id)
     ids = [keep(night, entry, view, "square", square.id) for view in (*seen.views, *seen.tiles)]
     row.image_id = ids[len(seen.views) - 1]
     row.correction_x_um, row.correction_y_um = seen.correction_um
@@ -168,7 +168,7 @@ def find_holes(night: Night) -> Move:
         return night.analyst.now(worker.find_holes, choice.use, options, look, latency_s=latency_s)
 
     def record(entry: Entry, found: HoleDetections) -> None:
-        row = entry.db.get_one(models.Square, square.id)
+        row = entry.row(models.Square, square.id)
         _record_holes(night, entry, grid, row, found, look)
 
     night.journal.step(
@@ -203,7 +203,7 @@ def _joined_square(night: Night, grid: models.Grid, square: models.Square, tiles
 
     def record(entry: Entry, mosaic: worker.Mosaic) -> None:
         image_id = keep_mosaic(night, entry, mosaic, "square", square.id, name)
-        entry.db.get_one(models.Square, square.id).image_id = image_id
+        entry.row(models.Square, square.id).image_id = image_id
         entry.say("square_joined", f"square {square.number} joined from {len(tiles)} tiles", square_id=square.id)
 
     night.journal.step(
@@ -226,7 +226,7 @@ def _record_holes(
     row.vacuum_counts = _vacuum_counts(night)
     row.lattice = None if found.lattice is None else _lattice_um(found.lattice, look)
     to_record = compose(invert(frame_of(grid)), look.image_to_stage or UNIT_UM)
-    entry.add_numbered(
+    entry.add_many(
         models.Hole,
         [
             _hole_row(night, row, number, hole, look, carry(to_record, hole.row_px, hole.col_px))
