@@ -44,12 +44,21 @@ def field(seed: int, name: str, x: ArrayLike, y: ArrayLike, length: float) -> Fl
         return np.zeros(u.shape)
     i, j = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
     fu, fv = _smooth(u - i), _smooth(v - j)
-    first, second = int(i.min()), int(j.min())
-    nodes = normal(seed, name, np.arange(first, i.max() + 2)[:, None], np.arange(second, j.max() + 2)[None, :])
-    i, j = i - first, j - second
-    near, far = nodes[i, j] * (1 - fu) + nodes[i + 1, j] * fu, nodes[i, j + 1] * (1 - fu) + nodes[i + 1, j + 1] * fu
+    (a, b), (c, d) = _corners(seed, name, i, j)
+    near, far = a * (1 - fu) + c * fu, b * (1 - fu) + d * fu
     power = ((1 - fu) ** 2 + fu**2) * ((1 - fv) ** 2 + fv**2)
     return np.asarray((near * (1 - fv) + far * fv) / np.sqrt(power))
+
+
+def _corners(seed: int, name: str, i: NDArray[np.int64], j: NDArray[np.int64]) -> list[list[Floats]]:
+    """Give the numbers at the corners of each cell, by rows: each drawn once, or for each cell where cells lie apart."""
+    first, second = i.min(), j.min()
+    rows, cols = int(i.max() - first) + 2, int(j.max() - second) + 2
+    if rows * cols > 4 * i.size:
+        return [[normal(seed, name, i + down, j + right) for right in (0, 1)] for down in (0, 1)]
+    nodes = normal(seed, name, np.arange(first, first + rows)[:, None], np.arange(second, second + cols)[None, :])
+    flat, place = nodes.ravel(), (i - first) * cols + (j - second)
+    return [[flat.take(place + down * cols + right) for right in (0, 1)] for down in (0, 1)]
 
 
 def _smooth(t: Floats) -> Floats:
@@ -65,6 +74,9 @@ def _bits(seed: int, name: str, i: ArrayLike, j: ArrayLike) -> NDArray[np.uint64
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    bits = (bits ^ (bits >> np.uint64(30))) * _MIX_A
-    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_B
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
+    bits = bits ^ (bits >> np.uint64(30))
+    bits *= _MIX_A
+    bits ^= bits >> np.uint64(27)
+    bits *= _MIX_B
+    bits ^= bits >> np.uint64(31)
+    return bits
