@@ -71,7 +71,8 @@ class Entry:
         blank = dict.fromkeys(sorted(table.columns.keys()))
         for row in whole:
             key = ids[row[apart_by]]
-            self.added.append({"table": table.name, "id": key, "set": {**blank, **row, "id": key}})
+            said = {name: plain(value) for name, value in row.items()}
+            self.added.append({"table": table.name, "id": key, "set": {**blank, **said, "id": key}})
 
     def say(self, kind: str, text: str, **body: Any) -> Event:
         """Tell what happened (``kind`` in the past tense), one line for people, details as JSON-able values."""

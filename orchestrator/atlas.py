@@ -204,7 +204,7 @@ def find_squares(night: Night) -> Move:
 
     night.journal.step(f"grid {grid.slot} find squares", "find squares", act, record, grid_id=grid.id)
     with night.journal.read() as db:
-        any_found = bool(remaining.squares_of(db, grid.id))
+        any_found = remaining.any_square(db, grid.id)
     if night.plan.depth == "atlas" or not any_found:
         return Phase.LEAVE_GRID, "atlas done" if any_found else "no square found"
     return Phase.CHOOSE_SQUARES, f"slot {grid.slot} ({grid.name})"

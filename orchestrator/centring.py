@@ -97,7 +97,9 @@ def _demand_seen(night: Night, grid: models.Grid, square: models.Square, group: 
         return
     with night.journal.read() as db:
         said = db.scalars(
-            select(models.Event.body).where(models.Event.kind == "group_centred").order_by(models.Event.id.desc())
+            select(models.Event.body)
+            .where(models.Event.kind == "group_centred", models.Event.grid_id == grid.id)
+            .order_by(models.Event.id.desc())
         )
         matched = next((body["matched"] for body in said if body["group_id"] == group.id), 0)
     if matched == 0:

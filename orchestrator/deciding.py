@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
@@ -19,6 +19,9 @@ from ..db.summary import USABLE_SHARE
 from ..policies.records import Choice, Limits, Offer, Outcome, Policy, Question, SessionView
 from ..protocols.screening import PluginChoice
 from .night import Night
+
+Shot = Row[int, bool | None, int, int, int, float, float]
+"""An exposure and whether it is usable; its hole, square and grid; where the hole is, µm."""
 
 QUESTION_NUMBER: Mapping[Question, int] = {"grids": 1, "squares": 2, "holes": 3}
 
@@ -113,37 +116,44 @@ def outcomes_upto(db: OrmSession, event_id: int) -> tuple[Outcome, ...]:
     ).scalars()
     exposure_ids = [body["exposure_id"] for body in judged]
     rows = db.execute(
-        select(models.Exposure, models.Hole, models.Square)
+        select(
+            models.Exposure.id,
+            models.Exposure.usable,
+            models.Hole.id.label("hole_id"),
+            models.Hole.square_id,
+            models.Square.grid_id,
+            models.Hole.stage_x_um,
+            models.Hole.stage_y_um,
+        )
         .join(models.Hole, models.Exposure.hole_id == models.Hole.id)
         .join(models.Square, models.Hole.square_id == models.Square.id)
         .where(models.Exposure.id.in_(exposure_ids))
         .order_by(models.Exposure.number)
     ).all()
     measures: dict[int, dict[str, float]] = {}
-    for measure in db.scalars(select(models.Measure).where(models.Measure.of_kind == "exposure")):
-        measures.setdefault(measure.of_id, {})[measure.name] = measure.value
-    by_hole: dict[int, list[tuple[models.Exposure, models.Hole, models.Square]]] = {}
-    for shot, hole, square in rows:
-        by_hole.setdefault(hole.id, []).append((shot, hole, square))
+    known = select(models.Measure.of_id, models.Measure.name, models.Measure.value)
+    for exposure_id, name, value in db.execute(known.where(models.Measure.of_kind == "exposure")):
+        measures.setdefault(exposure_id, {})[name] = value
+    by_hole: dict[int, list[Shot]] = {}
+    for shot in rows:
+        by_hole.setdefault(shot.hole_id, []).append(shot)
     return tuple(_outcome(taken, measures) for taken in by_hole.values())
 
 
-def _outcome(
-    taken: Sequence[tuple[models.Exposure, models.Hole, models.Square]], measures: Mapping[int, Mapping[str, float]]
-) -> Outcome:
+def _outcome(taken: Sequence[Shot], measures: Mapping[int, Mapping[str, float]]) -> Outcome:
     """Give what a hole has shown: the mean of its shots, usable if half of those with a verdict are.
 
     Shots of one hole tell of the same ice, so they count as one outcome, or a policy would take a hole for many. The
     best of them would promise what the others do not keep, and every hole is shot as often.
     """
-    _, hole, square = taken[0]
-    verdicts = [shot.usable for shot, _, _ in taken if shot.usable is not None]
-    shown = [measures.get(shot.id, {}) for shot, _, _ in taken]
+    hole = taken[0]
+    verdicts = [shot.usable for shot in taken if shot.usable is not None]
+    shown = [measures.get(shot.id, {}) for shot in taken]
     names = list(dict.fromkeys(name for one in shown for name in one))
     return Outcome(
-        hole_id=hole.id,
-        square_id=square.id,
-        grid_id=square.grid_id,
+        hole_id=hole.hole_id,
+        square_id=hole.square_id,
+        grid_id=hole.grid_id,
         x_um=hole.stage_x_um,
         y_um=hole.stage_y_um,
         usable=sum(verdicts) >= USABLE_SHARE * len(verdicts) if verdicts else None,

@@ -170,10 +170,9 @@ def _record_verdict(night: Night, entry: Entry, row: models.Exposure, verdict: M
     if "no-fit" in verdict.flags:
         measures = {name: value for name, value in measures.items() if name not in OF_A_FIT}
     flags = [*verdict.flags, *shortcomings(measures, row.target_defocus_um, night.protocol.thresholds)]
-    for name, value in measures.items():
-        entry.db.add(
-            models.Measure(of_kind="exposure", of_id=row.id, name=name, value=value, version=METHOD, at=entry.at)
-        )
+    of_it = {"of_kind": "exposure", "of_id": row.id, "version": METHOD, "at": entry.at}
+    named = [{**of_it, "name": name, "value": value} for name, value in measures.items()]
+    entry.add_many(models.Measure, named, apart_by="name")
     row.flags = sorted(set(flags))
     row.usable = not row.flags
     row.analysis = "done"

@@ -91,7 +91,7 @@ def _stay(night: Night, grid: models.Grid) -> Move:
     """Go on with a grid that never left the stage."""
     with night.journal.read() as db:
         surveyed = remaining.present_atlas(db, grid)
-        found = bool(remaining.squares_of(db, grid.id))
+        found = remaining.any_square(db, grid.id)
     if grid.status != "loaded":
         with night.journal.write(grid_id=grid.id) as entry:
             entry.row(models.Grid, grid.id).status = "loaded"

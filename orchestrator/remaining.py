@@ -96,6 +96,11 @@ def squares_of(db: OrmSession, grid_id: int) -> Sequence[models.Square]:
     ).all()
 
 
+def any_square(db: OrmSession, grid_id: int) -> bool:
+    """Say whether a square was found on a grid."""
+    return db.scalar(select(models.Square.id).where(models.Square.grid_id == grid_id).limit(1)) is not None
+
+
 def present_atlas(db: OrmSession, grid: models.Grid) -> models.Atlas | None:
     """Give the atlas taken since this grid was last loaded."""
     return db.scalars(

@@ -51,7 +51,7 @@ def field(seed: int, name: str, x: ArrayLike, y: ArrayLike, length: float) -> Fl
 
 
 def _corners(seed: int, name: str, i: NDArray[np.int64], j: NDArray[np.int64]) -> list[list[Floats]]:
-    """Give the numbers at the corners of each cell, by rows: each drawn once, or for each cell where cells lie apart."""
+    """Give the numbers at the corners of each cell, by rows; cells that lie far apart draw none for those between."""
     first, second = i.min(), j.min()
     rows, cols = int(i.max() - first) + 2, int(j.max() - second) + 2
     if rows * cols > 4 * i.size:

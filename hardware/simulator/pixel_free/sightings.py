@@ -179,9 +179,15 @@ class PixelFree:
         answers = self._opening_answers(look, openings, load)
         cut = self._cut_answers(look, openings, load)
         found = [
-            _opening(f"{i}:{j}", place, side, answer, cuts, look)
+            _opening(f"{i}:{j}", place, side / look.view.pixel_um, answer, cuts)
             for i, j, place, side, answer, cuts in zip(
-                openings.i.tolist(), openings.j.tolist(), places, openings.side_um, answers, cut, strict=True
+                openings.i.tolist(),
+                openings.j.tolist(),
+                places.tolist(),
+                openings.side_um.tolist(),
+                answers.tolist(),
+                cut,
+                strict=True,
             )
         ]
         return {
@@ -216,6 +222,8 @@ class PixelFree:
         answers = table.draw(of, openings.standing, chance, quantile)
         answers[:, table.column("mean_ratio")] *= openings.light * look.unit
         answers[:, table.column("area_ratio")] *= (openings.side_um / look.view.pixel_um) ** 2
+        told = ~np.isnan(answers[:, 0])
+        answers[told, 4:] = look.to_px(answers[told, 4:])
         return answers
 
     def _cut_answers(self, look: "Look", openings: Openings, load: int) -> list[list[list[float] | None]]:
@@ -306,15 +314,16 @@ class PixelFree:
         paths, _ = matter_of(look.instrument)
         means = np.exp(-seen.ice_nm / paths.ice_nm) * look.unit
         places = seen.places_px + look.to_px(lattice[1:3])
+        told = np.flatnonzero(~np.isnan(answers[:, 0]))
+        score, status, ratio = answers[told, :3].T
+        row, col = (places[told] + look.to_px(answers[told, 3:5])).T
+        columns = (row, col, seen.radius_um[told] / look.view.pixel_um, score * lattice[0], ratio * means[told], status)
         holes = []
-        for n in np.flatnonzero(~np.isnan(answers[:, 0])):
-            score, status, ratio, off_x, off_y = answers[n]
-            row, col = places[n] + look.to_px(np.array([off_x, off_y]))
-            radius = seen.radius_um[n] / look.view.pixel_um
+        for n, *numbers, kind in zip(told.tolist(), *(column.tolist() for column in columns), strict=True):
+            row_px, col_px, radius_px, chance_of_good, mean = (_rounded(number) for number in numbers)
             holes.append(
-                [f"{seen.a[n]}:{seen.b[n]}", _rounded(row), _rounded(col), _rounded(radius),
-                 _rounded(score * lattice[0]), STATUSES[int(status)], _rounded(ratio * means[n])]
-            )  # fmt: skip
+                [f"{seen.a[n]}:{seen.b[n]}", row_px, col_px, radius_px, chance_of_good, STATUSES[int(kind)], mean]
+            )
         return {"lattice": look.lattice(float(lattice[0])), "holes": holes, "reason": "" if holes else NOTHING_SEEN}
 
     # exposures
@@ -383,8 +392,8 @@ class Look:
         return np.asarray(self.view.to_grid @ [*self.middle_px, 1.0])
 
     def to_px(self, off_um: Floats) -> Floats:
-        """Bring a difference in the grid's frame to (row, col)."""
-        return np.asarray(np.linalg.solve(self.view.to_grid[:, :2], off_um))
+        """Bring a difference in the grid's frame to (row, col); several, (n, 2), at once."""
+        return np.asarray(np.linalg.solve(self.view.to_grid[:, :2], off_um.T).T)
 
     def shows(self, places_px: Floats) -> NDArray[np.bool_]:
         """Say which places (n, 2) lie within the picture."""
@@ -412,13 +421,12 @@ class Look:
 
 
 def _opening(
-    name: str, place: Floats, side_um: float, answer: Floats, cut: list[list[float] | None], look: Look
+    name: str, place: list[float], side_px: float, answer: list[float], cut: list[list[float] | None]
 ) -> Sighted:
     seen: list[float | str] | None = None
-    if not np.isnan(answer[0]):
-        score, category, mean, area, off_x, off_y = answer
-        row, col = look.to_px(np.array([off_x, off_y]))
-        values = [_rounded(v) for v in (score, mean, area, row, col)]
+    if not math.isnan(answer[0]):
+        score, category, *numbers = answer
+        values = [_rounded(v) for v in (score, *numbers)]
         seen = [CATEGORIES[int(category)], *values]
     cuts = [
         [below, None if part is None else [CATEGORIES[int(part[1])], part[0]]]
@@ -427,7 +435,7 @@ def _opening(
     row, col = place
     return {
         "name": name, "row": _rounded(row), "col": _rounded(col),
-        "side": _rounded(side_um / look.view.pixel_um), "whole": seen, "cut": cuts,
+        "side": _rounded(side_px), "whole": seen, "cut": cuts,
     }  # fmt: skip
 
 
