@@ -25,6 +25,9 @@ Changes = list[dict[str, Any]]
 Place = tuple[type[Base], int | None]
 
 
+_NEW_EVENT = insert(Base.metadata.tables[Event.__tablename__])
+
+
 class Lost(Enum):
     """The outcome of an act that may have happened and left nothing to show for it."""
 
@@ -43,7 +46,7 @@ class Entry:
     at: datetime
     step_key: str | None = None
     grid_id: int | None = None
-    events: list[Event] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     added: Changes = field(default_factory=list)
     known: Mapping[Place, Base] = field(default_factory=dict)
@@ -74,19 +77,19 @@ class Entry:
             said = {name: plain(value) for name, value in row.items()}
             self.added.append({"table": table.name, "id": key, "set": {**blank, **said, "id": key}})
 
-    def say(self, kind: str, text: str, **body: Any) -> Event:
+    def say(self, kind: str, text: str, **body: Any) -> None:
         """Tell what happened (``kind`` in the past tense), one line for people, details as JSON-able values."""
-        said = Event(
-            session_id=self.session_id,
-            at=self.at,
-            kind=kind,
-            text=text,
-            body=body,
-            step_key=self.step_key,
-            grid_id=self.grid_id,
+        self.events.append(
+            {
+                "session_id": self.session_id,
+                "at": self.at,
+                "kind": kind,
+                "text": text,
+                "body": body,
+                "step_key": self.step_key,
+                "grid_id": self.grid_id,
+            }
         )
-        self.events.append(said)
-        return said
 
     def decide(self, decision: Decision) -> None:
         """Add a decision; it will point to the last event said."""
@@ -146,11 +149,10 @@ class Journal:
             if changes and not entry.events:
                 raise AssertionError(f"state changed without an event: {changes[0]}")
             if changes:
-                entry.events[-1].body = {**entry.events[-1].body, "changes": changes}
-            db.add_all(entry.events)
-            db.flush()
+                entry.events[-1]["body"]["changes"] = changes
+            said = [db.connection().execute(_NEW_EVENT, event).inserted_primary_key for event in entry.events]
             for decision in entry.decisions:
-                decision.event_id = entry.events[-1].id if entry.events else None
+                decision.event_id = said[-1].id if said and said[-1] else None
                 db.add(decision)
             db.flush()
             self._point("before commit")
