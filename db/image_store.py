@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..files import atomic, mrc
 from .models import ImageRow
+
+_OF_NAME = select(ImageRow).where(ImageRow.name == bindparam("name"))
 
 FOLDER = "images"
 """Where this project writes pixels, beneath the folder of the database."""
@@ -68,7 +70,7 @@ class ImageStore:
             The file is missing, cut short, or no image.
         """
         frames, rows, cols, own_pixel_size_a = _shape(path)
-        row = db.scalars(select(ImageRow).where(ImageRow.name == name)).one_or_none()
+        row = db.scalars(_OF_NAME, {"name": name}).one_or_none()
         if row is None:
             row = ImageRow(name=name)
             db.add(row)

@@ -25,6 +25,7 @@ Changes = list[dict[str, Any]]
 Place = tuple[type[Base], int | None]
 
 
+_LAST_EVENT = select(Event.id).order_by(Event.id.desc()).limit(1)
 _NEW_EVENT = insert(Base.metadata.tables[Event.__tablename__])
 
 
@@ -278,7 +279,7 @@ class Journal:
     def last_event(self) -> int:
         """Give the id of the last event, 0 when there is none."""
         with self.read() as db:
-            return db.scalar(select(Event.id).order_by(Event.id.desc()).limit(1)) or 0
+            return db.scalar(_LAST_EVENT) or 0
 
 
 class _Writing(OrmSession):

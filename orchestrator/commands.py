@@ -18,6 +18,8 @@ from .night import Night
 
 LOOK_AGAIN_S = 0.5
 
+_ASKED = select(models.Command).where(models.Command.status == "asked").order_by(models.Command.id)
+
 
 class Refused(BadInput):
     """A command that cannot be obeyed now; the reason is its answer."""
@@ -53,9 +55,7 @@ def heed(night: Night) -> None:
 def _heed_once(night: Night) -> str:
     """Go through the commands asked; answers who asked to stop, empty if nobody did."""
     with night.journal.read() as db:
-        asked = db.scalars(
-            select(models.Command).where(models.Command.status == "asked").order_by(models.Command.id)
-        ).all()
+        asked = db.scalars(_ASKED).all()
     stopping = ""
     for command in asked:
         with night.journal.write(grid_id=night.me.grid_id) as entry:

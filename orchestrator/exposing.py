@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
@@ -22,6 +22,10 @@ from .night import Night
 from .shooting import keep, to_stage, turned, turned_back
 
 Move = tuple[Phase, str]
+
+_SHOT = select(models.Exposure).where(
+    models.Exposure.hole_id == bindparam("hole_id"), models.Exposure.shot == bindparam("shot")
+)
 
 
 def next_square(night: Night) -> Move:
@@ -123,9 +127,7 @@ def _expose_hole(
 
 
 def _row(db: OrmSession, hole: models.Hole, shot: int) -> models.Exposure:
-    return db.scalars(
-        select(models.Exposure).where(models.Exposure.hole_id == hole.id, models.Exposure.shot == shot)
-    ).one()
+    return db.scalars(_SHOT, {"hole_id": hole.id, "shot": shot}).one()
 
 
 def _called(hole: models.Hole, shot: int) -> str:

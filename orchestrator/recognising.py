@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from ..db import models
 from ..hardware.records import Acquired
@@ -46,6 +46,13 @@ FEW = 3
 """Holes in view too few for their disagreement to say anything."""
 
 Offset = tuple[float, float]
+
+_LAST_ATLAS = (
+    select(models.Atlas.image_id)
+    .where(models.Atlas.grid_id == bindparam("grid_id"), models.Atlas.image_id.is_not(None))
+    .order_by(models.Atlas.id.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +168,7 @@ def _is_sure(told: across_levels.Offset | None) -> bool:
 def _last_atlas(night: Night, grid: models.Grid) -> int:
     """Give the image of the grid's latest atlas: what was taken after it was taken in this load."""
     with night.journal.read() as db:
-        atlas = select(models.Atlas.image_id).where(models.Atlas.grid_id == grid.id, models.Atlas.image_id.is_not(None))
-        return db.scalars(atlas.order_by(models.Atlas.id.desc()).limit(1)).first() or 0
+        return db.scalars(_LAST_ATLAS, {"grid_id": grid.id}).first() or 0
 
 
 def _in_square(

@@ -4,10 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session as OrmSession
 
 from ..db import models
+
+# Asked so often that building them again each time would take as long as answering.
+
+_NEXT_HOLE = (
+    select(models.Hole)
+    .where(models.Hole.group_id == bindparam("group_id"), models.Hole.status == "chosen")
+    .order_by(models.Hole.visit_order, models.Hole.number)
+    .limit(1)
+)
+_HOLE = models.Base.metadata.tables[models.Hole.__tablename__].c
+_WHOLE_HOLES = (
+    select(_HOLE.stage_x_um, _HOLE.stage_y_um, _HOLE.radius_um)
+    .where(_HOLE.square_id == bindparam("square_id"), _HOLE.site == "hole")
+    .order_by(_HOLE.number)
+)
 
 
 def next_grid(db: OrmSession, session_id: int) -> models.Grid | None:
@@ -42,12 +57,7 @@ def next_group(db: OrmSession, square_id: int) -> models.BisGroup | None:
 
 def next_hole(db: OrmSession, group_id: int) -> models.Hole | None:
     """Give the next hole of this group that was chosen and has a shot to come."""
-    return db.scalars(
-        select(models.Hole)
-        .where(models.Hole.group_id == group_id, models.Hole.status == "chosen")
-        .order_by(models.Hole.visit_order, models.Hole.number)
-        .limit(1)
-    ).first()
+    return db.scalars(_NEXT_HOLE, {"group_id": group_id}).first()
 
 
 def holes_of(db: OrmSession, square_id: int, *statuses: str) -> Sequence[models.Hole]:
@@ -58,11 +68,7 @@ def holes_of(db: OrmSession, square_id: int, *statuses: str) -> Sequence[models.
 
 def whole_holes(db: OrmSession, square_id: int) -> NDArray[np.float64]:
     """Give (x, y, radius) in µm of the whole holes of a square, (n, 3), in order; their rows would take much longer."""
-    rows = db.execute(
-        select(models.Hole.stage_x_um, models.Hole.stage_y_um, models.Hole.radius_um)
-        .where(models.Hole.square_id == square_id, models.Hole.site == "hole")
-        .order_by(models.Hole.number)
-    ).all()
+    rows = db.connection().execute(_WHOLE_HOLES, {"square_id": square_id}).all()
     return np.array([tuple(row) for row in rows], np.float64).reshape(-1, 3)
 
 
