@@ -67,7 +67,8 @@ class Entry:
         Rows added through ``db`` go in one by one for the sake of their ids; these, hundreds at a time, go together.
         """
         table = of.metadata.tables[of.__tablename__]
-        whole = [{**_defaults(table), **row} for row in rows]
+        unsaid = _defaults(table)
+        whole = [{**unsaid, **row} for row in rows]
         if not whole:
             return
         answer = self.db.connection().execute(insert(table).returning(table.c[apart_by], table.c.id), whole)
@@ -306,7 +307,7 @@ def _remember(session: _Writing, *_: object) -> None:
 
 
 def _defaults(table: Table) -> dict[str, Any]:
-    """Give the columns that have a value when none is said; a list or dict is a new one each time."""
+    """Give the columns that have a value when none is said."""
     given = {column.key: column.default for column in table.columns if isinstance(column.default, ColumnDefault)}
     return {name: value.arg(None) if value.is_callable else value.arg for name, value in given.items()}
 

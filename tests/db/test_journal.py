@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session as OrmSession
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session as OrmSession
 from epicycle.db.connection import create_record
 from epicycle.db.folding import disagreements, fold
 from epicycle.db.journal import LOST, Entry, Journal
-from epicycle.db.models import Event, Grid, Session, Step
+from epicycle.db.models import Event, Grid, Measure, Session, Square, Step
 from epicycle.protocols.errors import EpicycleError
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -128,6 +129,97 @@ def test_what_was_rolled_back_never_stands(journal: Journal) -> None:
     assert journal.step_status("two") == "started"
     journal.step("two", "kind", lambda _: None, lambda entry, _: rename(entry, "two"))
     assert (journal.row(Grid, 1).name, journal.step_status("two")) == ("two", "done")
+
+
+def test_a_row_to_be_changed_is_the_one_that_is_known(journal: Journal) -> None:
+    asked: list[str] = []
+
+    def listen(_conn: object, _cursor: object, statement: str, *_: object) -> None:
+        if "FROM grid" in statement:
+            asked.append(statement)
+
+    before = journal.row(Grid, 1)
+    event.listen(journal._engine, "before_cursor_execute", listen)
+    with journal.write() as entry:
+        row = entry.row(Grid, 1)
+        assert entry.row(Grid, 1) is row
+        row.name, row.used_s = "two", 1.5
+        entry.say("renamed", "now two")
+    assert asked == []
+    assert (before.name, journal.row(Grid, 1).name, journal.row(Grid, 1).used_s) == ("one", "two", 1.5)
+    with journal.read() as db:
+        assert db.scalars(select(Grid.name)).one() == "two"
+        assert disagreements(db) == []
+
+
+def test_a_row_changed_by_a_question_is_known_as_it_was_left(journal: Journal) -> None:
+    journal.row(Grid, 1)
+    with journal.write() as entry:
+        rename(entry, "two")
+        assert entry.row(Grid, 1).name == "two"
+        entry.row(Grid, 1).reason = "asked for twice"
+    assert (journal.row(Grid, 1).name, journal.row(Grid, 1).reason) == ("two", "asked for twice")
+    with journal.read() as db:
+        assert disagreements(db) == []
+
+
+def test_a_row_changed_in_vain_is_as_it_was(journal: Journal) -> None:
+    assert journal.row(Grid, 1).name == "one"
+
+    def breaks(entry: Entry, _: object) -> None:
+        entry.row(Grid, 1).name = "two"
+        entry.db.flush()
+        raise Slipped("no")
+
+    with pytest.raises(Slipped):
+        journal.step("two", "kind", lambda _: None, breaks)
+    assert journal.row(Grid, 1).name == "one"
+    with journal.write() as entry:
+        assert entry.row(Grid, 1).name == "one"
+
+
+def test_rows_added_together_are_in_the_record_and_in_its_events(journal: Journal) -> None:
+    place = {"stage_x_um": 1.0, "stage_y_um": np.float64(2.0), "corners_um": [], "area_um2": 1.0, "mean": 1.0}
+    rows = [{**place, "grid_id": 1, "number": n, "score": 0.5, "category": "good"} for n in (3, 1, 2)]
+    rows[0]["features"] = {"mean": 4.0}
+    with journal.write() as entry:
+        entry.add_many(Square, [{"features": {}, **row} for row in rows])
+        entry.add_many(Square, [])
+        entry.say("squares_found", "three")
+    with journal.read() as db:
+        squares = db.scalars(select(Square).order_by(Square.number)).all()
+        assert [(square.number, square.status, square.features) for square in squares] == [
+            (1, "found", {}),
+            (2, "found", {}),
+            (3, "found", {"mean": 4.0}),
+        ]
+        assert db.scalars(select(Square.number).where(Square.lattice.is_(None)).order_by(Square.number)).all() == [
+            1,
+            2,
+            3,
+        ]
+        assert disagreements(db) == []
+        assert set(fold(db)[("square", squares[0].id)]) == set(Square.__table__.columns.keys())
+    assert journal.row(Square, squares[2].id).number == 3
+
+
+def test_rows_added_together_are_state_too(journal: Journal) -> None:
+    measure = {"of_kind": "exposure", "of_id": 1, "name": "ice", "value": 1.0, "version": "1", "at": NOON}
+    with pytest.raises(AssertionError, match="without an event"), journal.write() as entry:
+        entry.add_many(Measure, [measure], apart_by="name")
+    with journal.write() as entry:
+        entry.add_many(Measure, [measure, {**measure, "name": "fit"}], apart_by="name")
+        entry.say("exposure_judged", "twice")
+    with journal.read() as db:
+        assert db.scalars(select(Measure.name).order_by(Measure.id)).all() == ["ice", "fit"]
+        assert disagreements(db) == []
+
+
+def test_steps_of_an_earlier_process_are_found(journal: Journal) -> None:
+    journal.step("one", "kind", lambda _: None, lambda entry, _: rename(entry, "two"))
+    later = Journal(journal._engine, 1, lambda: NOON)
+    assert (later.step_status("one"), later.step_status("never")) == ("done", None)
+    assert not later.step("one", "kind", lambda _: 1 / 0, lambda entry, _: rename(entry, "three"))
 
 
 def test_the_intent_is_kept_and_given_again(journal: Journal) -> None:
