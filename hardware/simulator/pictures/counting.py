@@ -17,8 +17,8 @@ from .detector import poisson
 Layer = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
-DRAWS, COLUMNS = 65536, 16384
-"""Entries of a row of the table, and columns of the picture in which OpenCV looks them up (it allows 32766)."""
+DRAWS = 65536
+"""Entries of a row of the table."""
 
 STEP_SHARE = 0.0001
 """Variance that steps between rows may add, as a share of the Poisson variance."""
@@ -73,27 +73,22 @@ def _looked_up(expected: Layer, low: float, high: float, rng: np.random.Generato
         row = band * scale
         row += start
         np.clip(row, 0, rows - 0.5, out=row)
-        bits = rng.integers(0, DRAWS, band.shape, dtype=np.uint16)
-        place = np.empty((*band.shape, 2), np.int16)
-        place[..., 0] = (bits & np.uint16(COLUMNS - 1)).view(np.int16)
-        # A row of the table lies folded in four.
-        line = row.astype(np.int16)
-        line <<= 2
-        line += (bits >> np.uint16(14)).view(np.int16)
-        place[..., 1] = line
-        drawn[top : top + BAND] = cv2.remap(table, place, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
+        place = row.astype(np.int32)
+        place *= DRAWS
+        place += rng.integers(0, DRAWS, band.shape, dtype=np.uint16)
+        np.take(table, place, out=drawn[top : top + BAND], mode="wrap")  # in range: other modes look or copy first
     return drawn
 
 
 def _table(means: Floats, most: int) -> NDArray[np.uint8]:
-    """Give, for each mean, the Poisson quantiles of 65536 equal shares, folded to COLUMNS columns."""
+    """Give, for each mean, the Poisson quantiles of 65536 equal shares, one after the other."""
     numbers = np.arange(most + 1)
     table = np.empty((len(means), DRAWS), np.uint8)
     for row, mean in zip(table, means, strict=True):
         ends = np.rint(pdtr(numbers, mean) * DRAWS).astype(np.int64)
         ends[-1] = DRAWS
         row[:] = np.repeat(numbers.astype(np.uint8), np.diff(ends, prepend=0))
-    return table.reshape(-1, COLUMNS)
+    return table.ravel()
 
 
 def _kernel(camera: Camera) -> Layer:
