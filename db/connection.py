@@ -1,7 +1,8 @@
 """Opening the record: one writer that locks before it writes, readers that never lock, a schema that is known.
 
-SQLite with WAL, ``synchronous=FULL`` and ``BEGIN IMMEDIATE``: a commit that returned outlasts a power cut, and two
-writers cannot both believe they have read the latest state. A PostgreSQL URL may stand where a path does.
+SQLite with WAL, ``synchronous=FULL`` and ``BEGIN IMMEDIATE``: a commit that returned outlasts a power cut, and what a
+transaction reads nobody changes before it writes. That one process alone writes a night's state, and so may know it
+without reading, is the lease's doing. A PostgreSQL URL may stand where a path does.
 """
 
 import os

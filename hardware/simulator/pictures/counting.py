@@ -76,7 +76,8 @@ def _looked_up(expected: Layer, low: float, high: float, rng: np.random.Generato
         place = row.astype(np.int32)
         place *= DRAWS
         place += rng.integers(0, DRAWS, band.shape, dtype=np.uint16)
-        np.take(table, place, out=drawn[top : top + BAND], mode="wrap")  # in range: other modes look or copy first
+        # All places are within the table: with this mode that is not looked at again, and nothing is copied.
+        np.take(table, place, out=drawn[top : top + BAND], mode="wrap")
     return drawn
 
 
